@@ -1,0 +1,83 @@
+"""Flask, assembled: settings in, an application out. Two of them can live in one process."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Response, request
+from prometheus_flask_exporter import PrometheusMetrics
+from werkzeug.exceptions import HTTPException
+
+from dingospeed import log as logs
+from dingospeed.config import Settings
+from dingospeed.errors import BadRequest, DingospeedError, Forbidden, Moved, Refusal
+from dingospeed.services import connect
+from dingospeed.web import admin, hub_api, paths, replies, resolve
+from dingospeed.web.asking import install_services, request_id
+from dingospeed.web.transfers import Transfers
+
+log = logging.getLogger(__name__)
+
+_MAX_REQUEST_BYTES = 4 << 20
+
+
+def create_app(settings: Settings) -> Flask:
+    """The mirror as a WSGI application. Raises StoreError when the cache can not be used."""
+    logs.setup(settings.log.level, settings.log.format)
+    app = Flask("dingospeed", static_folder=None, template_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = _MAX_REQUEST_BYTES
+    paths.install(app)
+    parts = connect(settings)
+    install_services(app, parts, Transfers(parts.metrics, is_logged=settings.log.access))
+    for blueprint in (resolve.blueprint, hub_api.blueprint, admin.blueprint):
+        app.register_blueprint(blueprint)
+    app.register_error_handler(Moved, _moved)
+    app.register_error_handler(DingospeedError, _failed)
+    app.register_error_handler(HTTPException, _not_routed)
+    app.register_error_handler(Exception, _unforeseen)
+    app.after_request(_sign)
+    PrometheusMetrics(app, path=None, registry=parts.registry, group_by="endpoint")
+    return app
+
+
+def _is_api() -> bool:
+    return request.path.startswith("/api/")
+
+
+def _moved(move: Moved) -> Response:
+    """The one redirect there is: to the repo's name of today, relative, query and all."""
+    query = request.query_string.decode("latin-1")
+    path = request.environ["PATH_INFO"].replace(f"/{move.id}", f"/{move.to}", 1)
+    return Response("", move.status, headers={"Location": path + (f"?{query}" if query else "")})
+
+
+def _failed(error: DingospeedError) -> Response:
+    if error.status >= 500:
+        log.warning("%s %s: %s", request.method, request.path, error)
+    return replies.refused(error, is_api=_is_api())
+
+
+def _not_routed(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status == 405 or request.method not in ("GET", "HEAD", "OPTIONS"):
+        refusal: Refusal = Forbidden("This mirror is read-only: it does not take uploads or changes.")
+    elif status == 404:
+        refusal = Forbidden("There is nothing here.")
+        refusal.status, refusal.code = 404, "RepoNotFound"
+    else:
+        refusal = BadRequest(error.description or error.name)
+        refusal.status = status
+    return replies.refused(refusal, is_api=_is_api())
+
+
+def _unforeseen(error: Exception) -> Response:
+    log.error("%s %s: an error nobody foresaw", request.method, request.path, exc_info=error)
+    return replies.refused(DingospeedError(), is_api=_is_api())
+
+
+def _sign(response: Response) -> Response:
+    """What every answer carries: its id, and leave for browsers of any origin to read it."""
+    response.headers["X-Request-Id"] = request_id()
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    response.headers["Access-Control-Expose-Headers"] = replies.EXPOSED_HEADERS
+    return response

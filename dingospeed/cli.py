@@ -1,0 +1,90 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from dingospeed import __version__
+from dingospeed.config import CONFIG_VARIABLE, FLAGS, Settings, describe, load_settings
+from dingospeed.errors import ConfigError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_HELP = {
+    "--host": ("ADDRESS", "Address to listen on."),
+    "--port": ("PORT", "Port to listen on; 0 takes any free one."),
+    "--workers": ("N", "Number of worker processes."),
+    "--repos": ("DIR", "Directory of the cache."),
+    "--public": ("DIR", "Directory of the mounts."),
+    "--upstream": (
+        "URL",
+        "Where to fetch from; may be repeated, the first that answers is used. Tokens of callers go "
+        "to huggingface.co and to this machine only; for another Hub write 'hub: true' in a file.",
+    ),
+    "--offline": (None, "Never ask outside: serve what is cached."),
+}
+_REPEATABLE = {"--upstream"}
+
+
+def _name(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
+
+
+def _with_settings(command: Command) -> Command:
+    """Give *command* an option for every flag, and one for the file."""
+    for flag in reversed(list(FLAGS)):
+        metavar, text = _HELP[flag]
+        # Values stay text: load_settings checks them, and complains of all that is wrong at once.
+        option = (
+            click.option(flag, is_flag=True, default=None, help=text)
+            if metavar is None
+            else click.option(flag, metavar=metavar, multiple=flag in _REPEATABLE, help=text)
+        )
+        command = option(command)
+    return click.option(
+        "--config",
+        metavar="FILE",
+        help=f"Configuration file. Without it {CONFIG_VARIABLE} may name one.",
+    )(command)
+
+
+def _settings(config: str | None, options: dict[str, Any]) -> Settings:
+    """The settings in force for these options. Ends the process with code 2 when they can not be."""
+    # An option that was not given is None, or empty where it may be repeated.
+    given = {flag: options[_name(flag)] for flag in FLAGS if options[_name(flag)] not in (None, ())}
+    try:
+        return load_settings(None if config is None else Path(config), os.environ, given)
+    except ConfigError as error:
+        click.echo(f"dingospeed can not start: {error}", err=True)
+        sys.exit(2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dingospeed")
+def main() -> None:
+    """A self-hosted mirror of the Hugging Face Hub."""
+
+
+@main.command()
+@_with_settings
+def serve(config: str | None, **options: Any) -> None:
+    """Start the mirror, in the foreground."""
+    settings = _settings(config, options)
+
+    # Only here: `config` and `--help` need no server.
+    from dingospeed.serve import run
+
+    run(settings)
+
+
+@main.command("config")
+@_with_settings
+def show(config: str | None, **options: Any) -> None:
+    """Print the settings in force, secrets blotted out."""
+    click.echo(describe(_settings(config, options)), nl=False)

@@ -1,0 +1,39 @@
+"""The settings: what they are, where they come from, what is in force."""
+
+from dingospeed.config.lines import Line
+from dingospeed.config.load import CONFIG_VARIABLE, FLAGS, load_settings
+from dingospeed.config.settings import (
+    Access,
+    Admin,
+    Cache,
+    Cluster,
+    Download,
+    Log,
+    Metadata,
+    Server,
+    Settings,
+    Timeouts,
+    Upstream,
+    Xet,
+)
+from dingospeed.config.show import describe
+
+__all__ = [
+    "CONFIG_VARIABLE",
+    "FLAGS",
+    "Access",
+    "Admin",
+    "Cache",
+    "Cluster",
+    "Download",
+    "Line",
+    "Log",
+    "Metadata",
+    "Server",
+    "Settings",
+    "Timeouts",
+    "Upstream",
+    "Xet",
+    "describe",
+    "load_settings",
+]

@@ -1,0 +1,109 @@
+"""What values can be: the kinds of setting that pydantic does not have.
+
+A checker raises Refused to say what it would have taken instead; otherwise the
+description of the field says it.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, field_validator
+from pydantic_core.core_schema import ValidationInfo
+
+_SIZE = re.compile(r"\s*([0-9]{1,15})\s*([KMGT]?i?)B?\s*\Z", re.IGNORECASE)
+_FACTORS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
+_FACTORS |= {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+
+
+class Refused(ValueError):
+    """The value can not be. *expected* says in words what could.
+
+    *because* names the settings of the same section that it does not go with.
+    """
+
+    def __init__(self, expected: str, *, because: tuple[str, ...] = ()) -> None:
+        self.expected = expected
+        self.because = because
+        super().__init__(expected)
+
+
+class Section(BaseModel):
+    """A group of settings. Every field describes in words what it can be."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        allow_inf_nan=False,
+        # An error of pydantic's own must not quote a token.
+        hide_input_in_errors=True,
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # To Python True is 1; in a file `workers: yes` is a slip.
+        annotation = cls.model_fields[info.field_name].annotation if info.field_name else None
+        if isinstance(value, bool) and annotation is not bool:
+            raise ValueError("true and false are no numbers")
+        return value
+
+
+def _to_bytes(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.match(value)
+    if match is None or match[2].lower() not in _FACTORS:
+        raise ValueError("not a size")
+    return int(match[1]) * _FACTORS[match[2].lower()]
+
+
+def _to_path(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("not a path")
+    path = Path(value)
+    # The shell widens ~ on a command line; in a file it would become a directory of that name.
+    if path.parts[:1] == ("~",):
+        try:
+            return Path.home().joinpath(*path.parts[1:])
+        except RuntimeError as error:
+            raise ValueError("there is no home directory") from error
+    return path
+
+
+def _to_text(value: Any) -> Any:
+    if not isinstance(value, str) or not value or not value.isprintable() or value != value.strip():
+        raise ValueError("not a text")
+    return value
+
+
+def _to_secret(value: Any) -> Any:
+    # It ends up in a header: anything else could not be sent, or would end the header.
+    if isinstance(value, str) and not re.fullmatch(r"[\x21-\x7e]+", value):
+        raise ValueError("not a token")
+    return value
+
+
+def _to_network(value: Any) -> Any:
+    # A number would be taken for an address, too: 1 is 0.0.0.1.
+    if not isinstance(value, str):
+        raise ValueError("not an address")
+    network = ip_network(value)
+    return str(network.network_address if network.num_addresses == 1 else network)
+
+
+# A number of bytes, as it is or with a unit: 67108864, "64MiB", "64 MB".
+ByteCount = Annotated[int, BeforeValidator(_to_bytes)]
+# Relative to the working directory; ~ is the home directory.
+FilePath = Annotated[Path, BeforeValidator(_to_path)]
+# One line, not empty, no space around it.
+Text = Annotated[str, BeforeValidator(_to_text)]
+Secret = Annotated[SecretStr, BeforeValidator(_to_secret)]
+# An address, or a network in CIDR notation.
+Network = Annotated[str, BeforeValidator(_to_network)]

@@ -1,0 +1,1 @@
+"""Spans read, holes filled. Readers watch the disk, fillers fill it."""

@@ -1,0 +1,1 @@
+"""One worker per key among all processes of a node."""

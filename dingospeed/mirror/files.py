@@ -1,0 +1,72 @@
+"""A file asked for by name, opened: what it is, whether the caller may have it, how to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dingospeed.download.reader import Reader
+from dingospeed.mirror.access import Access
+from dingospeed.mirror.metadata import Metadata
+from dingospeed.mirror.trees import Trees
+from dingospeed.model import Caller, FileMeta, Piece, RepoRef, Span
+from dingospeed.sources.chain import Chain, FileSource
+from dingospeed.store.blobs import Blobs
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A file that its caller may have.
+
+    *cache*: HIT when all of it is held, FILL when a part is, MISS when nothing is, STALE when
+    it is held but the word for its commit may be out of date. *may_resume* is False
+    while a client may hold wrong bytes of it, which a rest that is right would complete.
+    """
+
+    meta: FileMeta
+    cache: str
+    may_resume: bool
+    _reader: Reader
+    _source: FileSource
+
+    def read(self, span: Span) -> Iterator[Piece]:
+        """As Reader.read."""
+        return self._reader.read(self.meta.blob, span, self._source)
+
+
+class Files:
+    """Opens files for callers."""
+
+    def __init__(
+        self,
+        *,
+        metadata: Metadata,
+        trees: Trees,
+        access: Access,
+        reader: Reader,
+        chain: Chain,
+        blobs: Blobs,
+    ) -> None:
+        self._metadata = metadata
+        self._trees = trees
+        self._access = access
+        self._reader = reader
+        self._chain = chain
+        self._blobs = blobs
+
+    def open(self, repo: RepoRef, revision: str, path: str, caller: Caller) -> OpenFile:
+        """The file at *path*, for *caller*.
+
+        Raises Moved, a Refusal, or UpstreamError. Permission comes before existence: who may
+        not have the files does not learn which there are.
+        """
+        found = self._metadata.revision(repo, revision, caller)
+        visibility = self._access.to_files(repo, caller)
+        meta = self._trees.file(repo, found.commit, path, caller)
+        source = self._chain.source(meta, token=caller.token, is_restricted=not visibility.is_public)
+        held = self._blobs.held_bytes(meta.blob)
+        cache = "HIT" if held == meta.blob.size else "FILL" if held else "MISS"
+        if found.is_stale and cache == "HIT":
+            cache = "STALE"
+        may_resume = self._blobs.rejections(meta.blob) == 0
+        return OpenFile(meta, cache, may_resume, self._reader, source)

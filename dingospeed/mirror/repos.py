@@ -1,0 +1,115 @@
+"""The Hub's API about one repo, answered from what is held: info, listings, refs, permission."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from dingospeed.errors import BadRequest, GatedRepo, RepoNotFound
+from dingospeed.mirror.access import Access
+from dingospeed.mirror.metadata import DEFAULT_REVISION, Metadata
+from dingospeed.mirror.tree import Entry, masked
+from dingospeed.mirror.trees import Trees
+from dingospeed.model import Caller, RepoRef
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of entries; *cursor* asks for the next, None at the end."""
+
+    commit: str
+    entries: list[Entry]
+    cursor: str | None
+
+
+class Repos:
+    """Answers about repos, for callers."""
+
+    def __init__(self, *, metadata: Metadata, trees: Trees, access: Access) -> None:
+        self._metadata = metadata
+        self._trees = trees
+        self._access = access
+
+    def info(self, repo: RepoRef, revision: str | None, caller: Caller, *, has_blobs: bool) -> dict[str, Any]:
+        """The repo's info at *revision*, None for the default branch; with identities of files if wished."""
+        found = self._metadata.revision(repo, revision or DEFAULT_REVISION, caller)
+        self._access.to_listing(repo, caller)
+        info = self._metadata.info(repo, found.commit, caller)
+        if has_blobs:
+            tree = self._trees.get(repo, found.commit, caller)
+            siblings = tree.siblings() if self._may_see_identities(repo, caller) else info.get("siblings", [])
+            return {**info, "siblings": siblings}
+        return info
+
+    def listing(
+        self,
+        repo: RepoRef,
+        revision: str,
+        path: str,
+        caller: Caller,
+        *,
+        is_recursive: bool,
+        limit: int | None,
+        cursor: str | None,
+    ) -> Listing:
+        """A page of a folder. Without *limit* all of it: some clients never ask for a second page."""
+        commit, entries = self._entries(repo, revision, path, caller, is_recursive=is_recursive)
+        start = _start_of(cursor, entries) if cursor else 0
+        stop = len(entries) if limit is None else start + limit
+        following = _cursor_after(entries[stop - 1]) if stop < len(entries) else None
+        return Listing(commit, entries[start:stop], following)
+
+    def paths(
+        self, repo: RepoRef, revision: str, paths: Iterable[str], caller: Caller
+    ) -> tuple[str, list[Entry]]:
+        """The commit, and the entries of those *paths* that exist."""
+        found = self._metadata.revision(repo, revision, caller)
+        self._access.to_listing(repo, caller)
+        entries = self._trees.get(repo, found.commit, caller).named(paths)
+        return found.commit, entries if self._may_see_identities(repo, caller) else masked(entries)
+
+    def refs(self, repo: RepoRef, caller: Caller, *, has_pull_requests: bool) -> dict[str, Any]:
+        self._metadata.revision(repo, DEFAULT_REVISION, caller)
+        self._access.to_listing(repo, caller)
+        return self._metadata.refs(repo, caller, has_pull_requests=has_pull_requests)
+
+    def check_access(self, repo: RepoRef, caller: Caller) -> None:
+        """Whether *caller* may have the files. Raises a Refusal when not."""
+        self._access.to_files(repo, caller)
+
+    def _entries(
+        self, repo: RepoRef, revision: str, path: str, caller: Caller, *, is_recursive: bool
+    ) -> tuple[str, list[Entry]]:
+        found = self._metadata.revision(repo, revision, caller)
+        self._access.to_listing(repo, caller)
+        tree = self._trees.get(repo, found.commit, caller)
+        entries = tree.listing(path, is_recursive=is_recursive)
+        return found.commit, entries if self._may_see_identities(repo, caller) else masked(entries)
+
+    def _may_see_identities(self, repo: RepoRef, caller: Caller) -> bool:
+        """As on the Hub: a gated repo is listed to everyone, but what its LFS files hold is starred out."""
+        try:
+            self._access.to_files(repo, caller)
+        except (GatedRepo, RepoNotFound):
+            return False
+        return True
+
+
+def _cursor_after(entry: Entry) -> str:
+    return base64.urlsafe_b64encode(json.dumps({"after": entry["path"]}).encode()).decode().rstrip("=")
+
+
+def _start_of(cursor: str, entries: list[Entry]) -> int:
+    """Where the page that *cursor* asks for begins. Raises BadRequest."""
+    try:
+        after = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))["after"]
+    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+        raise BadRequest("Not a cursor of this mirror") from error
+    for index, entry in enumerate(entries):
+        if entry["path"] == after:
+            return index + 1
+    raise BadRequest("Not a cursor of this listing")

@@ -1,0 +1,175 @@
+"""The one place where parts are connected: settings in, a working mirror out.
+
+What differs between nodes is decided here and nowhere else: an offline node is one
+without lines, a node of its own one without peers.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from dingospeed.config import Settings
+from dingospeed.download.fetch import Fetcher, Pool
+from dingospeed.download.filling import Fillings
+from dingospeed.download.reader import Reader, ReaderOptions
+from dingospeed.download.verify import Verifier
+from dingospeed.flight.leases import Leases
+from dingospeed.metrics import Metrics
+from dingospeed.mirror.access import Access, AccessTimes
+from dingospeed.mirror.files import Files
+from dingospeed.mirror.forward import Forward
+from dingospeed.mirror.metadata import Metadata
+from dingospeed.mirror.questions import Questions
+from dingospeed.mirror.repos import Repos
+from dingospeed.mirror.trees import Trees
+from dingospeed.sources.chain import Chain, Persistence
+from dingospeed.store.blobs import Blobs
+from dingospeed.store.documents import Documents
+from dingospeed.store.layout import Layout
+from dingospeed.upstream.client import Client
+from dingospeed.upstream.health import Health
+from dingospeed.upstream.lines import Line, Lines
+
+_SHARES = {"never": 2.0, "always": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the web floor asks."""
+
+    settings: Settings
+    registry: CollectorRegistry
+    metrics: Metrics
+    layout: Layout
+    lines: Lines
+    files: Files
+    repos: Repos
+    forward: Forward
+
+
+def connect(settings: Settings) -> Services:
+    """Build the mirror of one worker process. Raises StoreError when the cache can not be used."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    layout = Layout(settings.cache.repos)
+    layout.prepare()
+    leases = Leases(path_of=layout.lease)
+    blobs = Blobs(layout=layout, block_bytes=settings.download.block_bytes)
+    documents = Documents(memory_bytes=settings.metadata.memory_bytes)
+    lines = _lines(settings)
+
+    questions = Questions(lines=lines)
+    metadata = Metadata(
+        questions=questions,
+        documents=documents,
+        layout=layout,
+        leases=leases,
+        ttl_s=settings.metadata.ttl_s,
+    )
+    trees = Trees(
+        questions=questions,
+        documents=documents,
+        layout=layout,
+        leases=leases,
+        wait_s=settings.metadata.wait_tree_s,
+    )
+    access = Access(
+        metadata=metadata,
+        questions=questions,
+        documents=documents,
+        layout=layout,
+        times=AccessTimes(
+            allowed_s=settings.access.allowed_ttl_s,
+            denied_s=settings.access.denied_ttl_s,
+            offline_grace_s=settings.access.offline_grace_s,
+        ),
+    )
+    chain = Chain(
+        lines=lines,
+        persistence=Persistence(settings.upstream.retries, settings.upstream.retry_max_wait_s),
+        rejections=lambda meta: blobs.rejections(meta.blob),
+        connections={
+            line.name: _share_of(line.max_connections, settings) for line in settings.upstream.lines
+        },
+        metrics=metrics,
+    )
+    return Services(
+        settings=settings,
+        registry=registry,
+        metrics=metrics,
+        layout=layout,
+        lines=lines,
+        files=Files(
+            metadata=metadata,
+            trees=trees,
+            access=access,
+            reader=_reader(settings, blobs, leases, metrics),
+            chain=chain,
+            blobs=blobs,
+        ),
+        repos=Repos(metadata=metadata, trees=trees, access=access),
+        forward=Forward(lines=lines, addresses=[line.url for line in settings.upstream.lines]),
+    )
+
+
+def _reader(settings: Settings, blobs: Blobs, leases: Leases, metrics: Metrics) -> Reader:
+    download = settings.download
+    finish = download.finish_abandoned
+    fillings = Fillings(blobs=blobs, leases=leases, segment_blocks=download.segment_blocks)
+    return Reader(
+        blobs=blobs,
+        fillings=fillings,
+        fetcher=Fetcher(
+            fillings=fillings,
+            leases=leases,
+            pool=Pool(_share_of(download.parallel, settings)),
+            read_ahead=download.read_ahead,
+            metrics=metrics,
+        ),
+        verifier=Verifier(blobs=blobs, fillings=fillings, leases=leases, metrics=metrics),
+        options=ReaderOptions(
+            hold_s=download.hold_s,
+            finish_share=_SHARES[finish] if isinstance(finish, str) else finish,
+        ),
+        metrics=metrics,
+    )
+
+
+def _lines(settings: Settings) -> Lines:
+    upstream = settings.upstream
+    if upstream.offline:
+        return Lines(lines=[])
+    return Lines(
+        lines=[
+            Line(
+                name=line.name,
+                client=Client(
+                    name=line.name,
+                    base_url=line.url,
+                    is_hub=line.hub,
+                    proxy=line.proxy,
+                    token=line.token.get_secret_value() if line.token else None,
+                    max_connections=_share_of(line.max_connections, settings),
+                    connect_s=upstream.timeouts.connect_s,
+                    read_s=upstream.timeouts.read_s,
+                    ca_bundle=str(upstream.ca_bundle) if upstream.ca_bundle else None,
+                ),
+                health=Health(
+                    failures_to_down=upstream.failures_to_down,
+                    probe_s=upstream.probe_s,
+                    probe_max_s=upstream.probe_max_s,
+                    clock=time.monotonic,
+                ),
+                is_hub=line.hub,
+            )
+            for line in upstream.lines
+        ]
+    )
+
+
+def _share_of(most: int, settings: Settings) -> int:
+    """One worker's share of what the node may have at once."""
+    return max(1, most // settings.server.workers)

@@ -1,0 +1,1 @@
+"""Where missing bytes come from."""

@@ -1,0 +1,140 @@
+"""The lines one after another: where one stops, the next goes on at that byte."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from dingospeed.errors import DingospeedError, LineFailed, NoLine, Refusal, UpstreamError
+from dingospeed.metrics import Metrics
+from dingospeed.model import FileMeta, Span
+from dingospeed.sources import hub
+from dingospeed.upstream.lines import Lines
+
+log = logging.getLogger(__name__)
+
+# Between two connections that each brought something: no reason to spin on a byte at a time.
+_BREATH_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Persistence:
+    """How often all lines are tried again while nothing arrives, and the longest pause between."""
+
+    rounds: int
+    max_wait_s: float
+
+
+class Chain:
+    """Reads files over *lines*, as long as one of them gets on.
+
+    *connections*: how many each line, by name, may have open at once.
+    *rejections*: how often a file's content came wrong lately.
+    """
+
+    def __init__(
+        self,
+        *,
+        lines: Lines,
+        persistence: Persistence,
+        rejections: Callable[[FileMeta], int],
+        connections: Mapping[str, int],
+        metrics: Metrics,
+    ) -> None:
+        self._lines = lines
+        self._persistence = persistence
+        self._rejections = rejections
+        self._metrics = metrics
+        self._places = {name: threading.BoundedSemaphore(most) for name, most in connections.items()}
+
+    def source(self, meta: FileMeta, *, token: str | None, is_restricted: bool) -> FileSource:
+        """Where the bytes of *meta* come from, for a caller with *token*.
+
+        A restricted file is asked of the Hub itself only: no other line is told the token.
+        """
+        return FileSource(self, meta, token, is_restricted)
+
+    def read(
+        self, meta: FileMeta, span: Span, token: str | None, is_restricted: bool
+    ) -> Iterator[bytes]:
+        """Exactly the bytes of *span*. Raises UpstreamError, or Refusal when every line refuses."""
+        position = span.start
+        while position < span.stop:
+            began = position
+            for attempt in self._attempts():
+                failure: DingospeedError | None = None
+                try:
+                    for piece in self._round(meta, Span(position, span.stop), token, is_restricted):
+                        position += len(piece)
+                        yield piece
+                except UpstreamError as error:
+                    failure = error
+                if failure is None:
+                    return
+                if position > began:
+                    time.sleep(_BREATH_S)
+                    break  # It got on: as patient as at the start.
+                with attempt:
+                    raise failure
+
+    def _round(
+        self, meta: FileMeta, span: Span, token: str | None, is_restricted: bool
+    ) -> Iterator[bytes]:
+        """Each line once, the next continuing where the last one stopped."""
+        position = span.start
+        refusal: Refusal | None = None
+        failure: UpstreamError = NoLine()
+        # Content that came wrong is asked of another line first, whoever was to blame.
+        start = self._rejections(meta)
+        for line in self._lines.candidates(token=token is not None, start=start):
+            if is_restricted and not line.is_hub:
+                continue
+            try:
+                with self._places[line.name]:
+                    for piece in hub.read(line, meta, Span(position, span.stop), token):
+                        position += len(piece)
+                        self._metrics.upstream_bytes.labels(line.name).inc(len(piece))
+                        yield piece
+            except Refusal as error:
+                refusal = refusal or error
+            except LineFailed as error:
+                failure = error
+                log.warning("file %s %s at byte %d: %s", meta.repo, meta.path, position, error)
+                self._metrics.upstream_failures.labels(line.name).inc()
+                self._lines.report(line, error)
+            else:
+                self._lines.report(line, None)
+                return
+        raise refusal or failure
+
+    def _attempts(self) -> Retrying:
+        return Retrying(
+            retry=retry_if_exception_type(UpstreamError),
+            stop=stop_after_attempt(self._persistence.rounds),
+            wait=wait_random_exponential(multiplier=0.2, max=self._persistence.max_wait_s),
+            sleep=time.sleep,
+            reraise=True,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """One file, bound to the caller on whose behalf it is fetched."""
+
+    chain: Chain
+    meta: FileMeta
+    token: str | None
+    is_restricted: bool
+
+    def read(self, span: Span) -> Iterator[bytes]:
+        return self.chain.read(self.meta, span, self.token, self.is_restricted)

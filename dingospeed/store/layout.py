@@ -1,0 +1,80 @@
+"""Where everything lies under the cache directory. Paths are made here and nowhere else.
+
+    blobs/<2 hex>/<etag>              sealed: exactly the content, nothing else
+    blobs/<2 hex>/<etag>.partial      being filled (blockfile.py)
+    api/<type>/<org>/<repo>/…         documents (documents.py)
+    access/<type>/<org>/<repo>/…      remembered decisions about callers
+    run/                              leases and rejections of this boot
+
+Repo types, orgs and names come in as a RepoRef and etags as a Blob, both checked when
+made; everything else that came from a request is quoted by `file_name`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from dingospeed.errors import StoreError
+from dingospeed.model import RepoRef
+
+# A repo without an org needs a directory that no org can have.
+_NO_ORG = "_"
+_MAX_NAME_BYTES = 200
+
+
+class Layout:
+    """Paths under one cache directory."""
+
+    def __init__(self, repos: Path) -> None:
+        self.root = repos.absolute()
+        self.blobs = self.root / "blobs"
+        self.run = self.root / "run"
+
+    def prepare(self) -> None:
+        """Make the directories. Raises StoreError when the place can not be written."""
+        try:
+            for directory in (self.blobs, self.run, self.root / "api", self.root / "access"):
+                directory.mkdir(parents=True, exist_ok=True)
+                if not os.access(directory, os.W_OK | os.X_OK):
+                    raise PermissionError(f"not writable: {directory}")
+        except OSError as error:
+            raise StoreError(f"cache directory {self.root} can not be used: {error}") from error
+
+    def sealed(self, etag: str) -> Path:
+        return self.blobs / etag[:2] / etag
+
+    def partial(self, etag: str) -> Path:
+        return self.blobs / etag[:2] / f"{etag}.partial"
+
+    def api(self, repo: RepoRef, *names: str) -> Path:
+        """A document about *repo*: ``api("trees", commit)``."""
+        return self._of(self.root / "api", repo, names)
+
+    def access(self, repo: RepoRef, *names: str) -> Path:
+        return self._of(self.root / "access", repo, names)
+
+    @property
+    def salt(self) -> Path:
+        """What the hashes of tokens are salted with; made once, never shown."""
+        return self.root / "access" / ".salt"
+
+    def lease(self, key: str) -> Path:
+        return self.run / file_name(key)
+
+    @staticmethod
+    def _of(root: Path, repo: RepoRef, names: tuple[str, ...]) -> Path:
+        folder = root / repo.type / (repo.org or _NO_ORG) / repo.name
+        *folders, last = names
+        return folder.joinpath(*map(file_name, folders), file_name(last) + ".json")
+
+
+def file_name(text: str) -> str:
+    """One safe path component for any text: quoted, or hashed where that gets too long."""
+    quoted = quote(text, safe="")
+    if len(quoted) > _MAX_NAME_BYTES:
+        return "sha256-" + hashlib.sha256(text.encode()).hexdigest()
+    # quote() leaves dots alone; a name of dots only would be a way out.
+    return quoted.replace(".", "%2E") if not quoted.strip(".") else quoted

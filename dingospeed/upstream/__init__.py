@@ -1,0 +1,1 @@
+"""The way outside: clients of the upstream, their health, and the order they are asked in."""

@@ -1,0 +1,149 @@
+"""The Hub's API: what clients need to download, from what is held; the rest is forwarded."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from flask import Blueprint, Response, request
+
+from dingospeed.errors import BadRequest, Forbidden, NoLine
+from dingospeed.model import REPO_TYPES
+from dingospeed.web import paths, replies
+from dingospeed.web.asking import caller, flag, own_url, services
+
+blueprint = Blueprint("hub_api", __name__, url_prefix="/api")
+
+# Parameters of an info request that change nothing, or that are answered here.
+_INFO_PARAMETERS = frozenset({"blobs", "securityStatus"})
+_MAX_LIMIT = 10_000
+_MAX_PATHS = 10_000
+
+
+@blueprint.get("/<kind>/<id:id>")
+@blueprint.get("/<kind>/<id:id>/revision/<revision:revision>")
+def info(kind: str, id: str, revision: str | None = None) -> Response:
+    if kind not in REPO_TYPES:
+        return _forwarded()
+    repo = paths.repo_of_api(kind, id)
+    if set(request.args) - _INFO_PARAMETERS:
+        try:
+            return _forwarded()
+        except NoLine:
+            pass  # More than was asked for is better than nothing.
+    named = paths.revision_of(revision) if revision else None
+    value = services().repos.info(repo, named, caller(), has_blobs=flag("blobs"))
+    return replies.as_json(value, commit=value["sha"])
+
+
+@blueprint.get("/<kind>/<id:id>/tree/<revision:revision>")
+@blueprint.get("/<kind>/<id:id>/tree/<revision:revision>/<path:path>")
+def tree(kind: str, id: str, revision: str, path: str = "") -> Response:
+    repo = paths.repo_of_api(kind, id)
+    if flag("expand"):
+        try:
+            return _forwarded()
+        except NoLine:
+            pass
+    listing = services().repos.listing(
+        repo,
+        paths.revision_of(revision),
+        paths.path_of(path.rstrip("/")) if path.strip("/") else "",
+        caller(),
+        is_recursive=flag("recursive"),
+        limit=_limit(),
+        cursor=request.args.get("cursor"),
+    )
+    response = replies.as_json(listing.entries, commit=listing.commit)
+    if listing.cursor is not None:
+        response.headers["Link"] = f'<{_next_url(listing.cursor)}>; rel="next"'
+    return response
+
+
+@blueprint.post("/<kind>/<id:id>/paths-info/<revision:revision>")
+def paths_info(kind: str, id: str, revision: str) -> Response:
+    repo = paths.repo_of_api(kind, id)
+    commit, entries = services().repos.paths(repo, paths.revision_of(revision), _paths_asked(), caller())
+    return replies.as_json(entries, commit=commit)
+
+
+@blueprint.get("/<kind>/<id:id>/refs")
+def refs(kind: str, id: str) -> Response:
+    repo = paths.repo_of_api(kind, id)
+    return replies.as_json(services().repos.refs(repo, caller(), has_pull_requests=flag("include_prs")))
+
+
+@blueprint.get("/<kind>/<id:id>/auth-check")
+def auth_check(kind: str, id: str) -> Response:
+    services().repos.check_access(paths.repo_of_api(kind, id), caller())
+    return Response("OK", content_type="text/plain; charset=utf-8")
+
+
+@blueprint.get("/<kind>/<id:id>/xet-read-token/<revision:revision>")
+def xet_read_token(kind: str, id: str, revision: str) -> Response:
+    # Asked by clients that saw the Hub itself before: their tree cache still knows Xet hashes.
+    services().repos.check_access(paths.repo_of_api(kind, id), caller())
+    raise NotHere(
+        "This mirror serves files over plain HTTP. Set HF_HUB_DISABLE_XET=1, or delete the"
+        " 'trees' folder of this repo in your Hugging Face cache, and try again."
+    )
+
+
+class NotHere(Forbidden):
+    """A route of the Hub that this mirror does not have, with what to do instead."""
+
+    status = 404
+
+
+@blueprint.get("/agent-harnesses")
+def agent_harnesses() -> Response:
+    return replies.as_json({"harnesses": {}, "standardEnvVars": []})
+
+
+@blueprint.get("/telemetry/<path:topic>")
+def telemetry(topic: str) -> Response:
+    """Answered, counted by nobody."""
+    return Response(status=200)
+
+
+@blueprint.get("/<path:rest>")
+def everything_else(rest: str) -> Response:
+    return _forwarded()
+
+
+def _forwarded() -> Response:
+    query = request.query_string.decode("latin-1")
+    path = request.environ["PATH_INFO"] + (f"?{query}" if query else "")
+    accept = request.headers.get("Accept", "*/*")
+    answer = services().forward.get(path, caller(), accept=accept, own_url=own_url())
+    return Response(answer.body, answer.status, headers=answer.headers)
+
+
+def _limit() -> int | None:
+    text = request.args.get("limit")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise BadRequest(f"limit: expected a whole number from 1 on, found {text[:20]!r}")
+    return min(int(text), _MAX_LIMIT)
+
+
+def _next_url(cursor: str) -> str:
+    arguments = request.args.to_dict(flat=True)
+    arguments["cursor"] = cursor
+    query = "&".join(f"{quote(name)}={quote(value)}" for name, value in arguments.items())
+    return f"{own_url()}{request.environ['PATH_INFO']}?{query}"
+
+
+def _paths_asked() -> list[str]:
+    if request.is_json:
+        asked = request.get_json(silent=True)
+        found = asked.get("paths") if isinstance(asked, dict) else None
+    else:
+        found = request.form.getlist("paths")
+    if isinstance(found, str):
+        found = [found]
+    if isinstance(found, list) and len(found) <= _MAX_PATHS:
+        named = [path for path in found if isinstance(path, str)]
+        if len(named) == len(found):
+            return named
+    raise BadRequest(f"paths: expected a list of at most {_MAX_PATHS} paths")

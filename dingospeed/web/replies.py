@@ -1,0 +1,169 @@
+"""Every HTTP answer, on one page. Inclusive ranges exist here, in the text of headers, only."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+from flask import Response, request
+
+from dingospeed.errors import (
+    DingospeedError,
+    EntryNotFound,
+    RangeNotSatisfiable,
+    Refusal,
+    StoreError,
+    UpstreamError,
+)
+from dingospeed.mirror.files import OpenFile
+from dingospeed.model import FileMeta, Piece, Span
+from dingospeed.web.body import Body, OnEnd
+
+EXPOSED_HEADERS = (
+    "X-Repo-Commit,X-Request-Id,X-Error-Code,X-Error-Message,X-Total-Count,ETag,Link,"
+    "Accept-Ranges,Content-Range,X-Linked-Size,X-Linked-ETag"
+)
+_ONE_RANGE = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))\s*\Z", re.ASCII)
+_AUTHENTICATE = 'Bearer realm="Authentication required", charset="UTF-8"'
+
+
+def as_json(value: Any, *, commit: str | None = None, status: int = 200) -> Response:
+    """Compact: some clients search the text for ``"key":`` without a parser."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    response = Response(text, status, content_type="application/json; charset=utf-8")
+    if commit:
+        response.headers["X-Repo-Commit"] = commit
+    return response
+
+
+def file(opened: OpenFile, *, begin: Callable[[OpenFile, int], OnEnd]) -> Response:
+    """200, 206 or 304 with every header clients read; *begin* is told of a body before it is sent.
+
+    Raises RangeNotSatisfiable, and what reading raises:
+    the first bytes are waited for, so that what goes wrong before them still has a status.
+    """
+    meta = opened.meta
+    headers = _file_headers(meta)
+    headers["X-Cache"] = opened.cache
+    if request.if_none_match.contains_weak(meta.blob.etag):
+        return Response(status=304, headers=headers)
+    span = range_of(request.headers.get("Range"), meta.blob.size) if request.method == "GET" else None
+    if span is not None and not _may_serve(span, opened):
+        span = None
+    status = 200
+    if span is not None:
+        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{meta.blob.size}"
+        status = 206
+    span = span or meta.blob.whole
+    headers["Content-Length"] = str(len(span))
+    if request.method == "HEAD":
+        return Response(status=status, headers=headers)
+    pieces = _primed(opened.read(span))
+    body = Body(pieces, on_end=begin(opened, status))
+    return Response(body, status, headers=headers, direct_passthrough=True)
+
+
+def range_of(header: str | None, size: int) -> Span | None:
+    """The span that a Range header asks for, cut to the file; None for all of it.
+
+    Several ranges at once, other units and nonsense are answered in full (RFC 9110, 14.2).
+    Raises RangeNotSatisfiable when it begins behind the end.
+    """
+    match = _ONE_RANGE.match(header.strip()) if header and len(header) < 100 else None
+    if match is None:
+        return None
+    first, last, suffix = match.groups()
+    if suffix is not None:
+        start, stop = max(0, size - int(suffix)), size
+    else:
+        start, stop = int(first), min(size, int(last) + 1) if last else size
+        if last and int(last) < int(first):
+            return None
+    if start >= size:
+        raise RangeNotSatisfiable(size)
+    return Span(start, stop)
+
+
+def _may_serve(span: Span, opened: OpenFile) -> bool:
+    """Whether a part may be answered as a part, and not with all of the file.
+
+    An ``If-Range`` of other content asks for all. And who resumes a file of which wrong bytes
+    went out is made to start over, because the rest, though right, would complete a wrong file.
+    """
+    condition = request.headers.get("If-Range", "").strip()
+    if condition and condition.removeprefix("W/").strip('"') != opened.meta.blob.etag:
+        return False
+    is_resuming = span.start > 0 and span.stop == opened.meta.blob.size
+    return opened.may_resume or not is_resuming
+
+
+def _file_headers(meta: FileMeta) -> dict[str, str]:
+    # Equal under both names, as clients differ in which they prefer.
+    etag = f'"{meta.blob.etag}"'
+    name = meta.path.rpartition("/")[2]
+    plain = name.encode("ascii", "replace").decode().replace("\\", "?").replace('"', "?")
+    plain = "".join(char if char.isprintable() else "?" for char in plain)
+    otherwise = "application/octet-stream" if meta.blob.is_lfs else "text/plain"
+    guessed = mimetypes.guess_type(name)[0] or otherwise
+    return {
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}; filename=\"{plain}\";",
+        # Nothing from a repo may run in the name of this host.
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+        "Content-Type": f"{guessed}; charset=utf-8" if guessed.startswith("text/") else guessed,
+        "ETag": etag,
+        "X-Linked-Etag": etag,
+        "X-Linked-Size": str(meta.blob.size),
+        "X-Repo-Commit": meta.commit,
+    }
+
+
+def _primed(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """The same pieces, the first of them fetched now."""
+    first = next(pieces, b"")
+
+    def all_of_them() -> Iterator[Piece]:
+        try:
+            yield first
+            yield from pieces
+        finally:
+            pieces.close()  # type: ignore[attr-defined]
+
+    return all_of_them()
+
+
+def refused(error: DingospeedError, *, is_api: bool) -> Response:
+    """An error in the Hub's shape: JSON on the API, plain text on files, the same words in headers."""
+    message = _public_message(error)
+    if is_api:
+        response = as_json({"error": message}, status=error.status)
+    else:
+        response = Response(message, error.status, content_type="text/plain; charset=utf-8")
+    headers = response.headers
+    headers["X-Error-Message"] = message.encode("ascii", "replace").decode()
+    if error.code:
+        headers["X-Error-Code"] = error.code
+    if error.retry_after_s:
+        headers["Retry-After"] = str(error.retry_after_s)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = _AUTHENTICATE
+    if isinstance(error, EntryNotFound):
+        headers["X-Repo-Commit"] = error.commit
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size}"
+    return response
+
+
+def _public_message(error: DingospeedError) -> str:
+    """What a client may read: never the name of a line, a path of ours or what another said."""
+    if isinstance(error, Refusal):
+        return " ".join(str(error).split())
+    if isinstance(error, UpstreamError):
+        return "The mirror can not reach the source of this right now. Try again."
+    if isinstance(error, StoreError):
+        return "The mirror could not serve this right now. Try again."
+    return "Internal error of the mirror."
