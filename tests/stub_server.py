@@ -103,6 +103,10 @@ def create_app(_settings):
     return app
 
 
+def as_app():
+    return create_app(load_settings())
+
+
 if __name__ == "__main__":
     module = ModuleType("dingospeed.app")
     module.create_app = create_app

@@ -33,14 +33,16 @@ def test_version__asked__is_printed(run):
 
 
 def test_config__options_given__prints_what_is_in_force(run):
-    result = run("config", "--port", "1", "--upstream", "http://a", "--upstream", "http://b", "--offline")
+    result = run(
+        "config", "--port", "1", "--upstream", "http://127.0.0.1:91", "--upstream", "http://b", "--offline"
+    )
 
     shown = yaml.safe_load(result.output)
     assert result.exit_code == 0
     assert shown["server"]["port"] == 1
     assert shown["upstream"]["offline"] is True
     assert [(line["url"], line["hub"]) for line in shown["upstream"]["lines"]] == [
-        ("http://a", True),
+        ("http://127.0.0.1:91", True),
         ("http://b", False),
     ]
 
