@@ -6,6 +6,7 @@ a callable, so that this file knows nothing of a Hub.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import logging
 import socket
@@ -14,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.message import Message
 from email.utils import formatdate
-from http import HTTPStatus
 from io import BufferedReader
 from threading import Lock, Thread
 from urllib.parse import parse_qsl, unquote
@@ -24,7 +24,8 @@ from dingospeed.testing.payload import Payload, Plain
 log = logging.getLogger(__name__)
 
 LONGEST_LINE_BYTES = 65_536
-SMALL_BODY_BYTES = 65_536
+
+Wrapper = Callable[[Iterator[memoryview]], Iterator[memoryview]]
 
 
 class HangUp(Exception):
@@ -69,47 +70,38 @@ class Request:
 class Reply:
     """What to answer: the span [start, stop) of a payload, under a head.
 
-    Content-Length is what *declared* says (None: chunked); it may be made to lie. Pieces are
-    wrapped by those who want to change what is sent.
+    *declared* becomes Content-Length (None: the body is chunked), and may be made to lie.
+    *wrappers* change the pieces on their way out. *on_sent* learns how many bytes of body are
+    being sent; a negative number takes back what could not be.
     """
 
     status: int
     headers: dict[str, str]
     payload: Payload = field(default_factory=lambda: Plain(b""))
     start: int = 0
-    stop: int = -1
-    declared: int | None = 0
+    stop: int | None = None
     is_file: bool = False
     has_body: bool = True
-    wrappers: list[Callable[[Iterator[memoryview]], Iterator[memoryview]]] = field(default_factory=list)
+    declared: int | None = field(init=False)
+    wrappers: list[Wrapper] = field(default_factory=list)
+    on_sent: Callable[[int], None] = field(default=lambda _: None)
 
     def __post_init__(self) -> None:
-        if self.stop < 0:
-            self.stop = self.payload.size
-        self.declared = self.stop - self.start
+        self.declared = self.length
 
     @property
     def length(self) -> int:
-        """Bytes of body that will be sent if nobody interferes; 0 for an answer without one."""
-        return self.stop - self.start if self.has_body else 0
+        """Bytes of the span."""
+        return (self.payload.size if self.stop is None else self.stop) - self.start
 
     def pieces(self) -> Iterator[memoryview]:
-        pieces = self.payload.pieces(self.start, self.stop)
+        pieces = self.payload.pieces(self.start, self.start + self.length)
         for wrap in self.wrappers:
             pieces = wrap(pieces)
         return pieces
 
 
-class Exchange:
-    """One request and its answer, as an application sees it. *on_sent* learns of bytes of body."""
-
-    def __init__(self, request: Request, on_sent: Callable[[int], None]) -> None:
-        self.request = request
-        self.on_sent = on_sent
-
-
-# Answers a request; gives what is to be told of bytes of body going out (negative: it was less after all).
-Application = Callable[[Request], tuple[Reply, Callable[[int], None]]]
+Application = Callable[[Request], Reply]
 
 
 class Listener:
@@ -156,15 +148,101 @@ class Listener:
         try:
             with connection, connection.makefile("rb") as stream:
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                while self._answer_one(connection, stream):
-                    pass
-        except HangUp as wish:
-            _hang_up(connection, reset=wish.reset)
-        except OSError:
-            pass  # whoever asked has left
+                try:
+                    while (request := _read(stream)) and self._answer(connection, request):
+                        pass
+                except HangUp as wish:
+                    _hang_up(connection, reset=wish.reset)
+        except (OSError, http.client.HTTPException):
+            pass  # whoever asked has left, or does not speak HTTP
         finally:
             with self._lock:
                 self._connections.discard(connection)
 
-    def _answer_one(self, connection: socket.socket, stream: BufferedReader) -> bool:
-        """False when the connection is to be closed."""
+    def _answer(self, connection: socket.socket, request: Request) -> bool:
+        """False when the connection is not to be used again."""
+        try:
+            reply = self._application(request)
+        except (HangUp, OSError):
+            raise
+        except Exception:
+            log.exception("the fake has a fault of its own: %s %s", request.method, request.target)
+            reply = Reply(500, {"Content-Type": "text/plain"}, Plain(b"the fake has a fault of its own\n"))
+        is_last = (request.header("Connection") or "").lower() == "close"
+        _send(connection, _head(reply, is_last=is_last), reply)
+        return not is_last
+
+
+def _read(stream: BufferedReader) -> Request | None:
+    """The next request; None when there will be none."""
+    line = stream.readline(LONGEST_LINE_BYTES).strip()
+    words = line.decode("latin-1").split(" ")
+    if len(words) != 3 or not words[2].startswith("HTTP/1."):
+        return None
+    headers = http.client.parse_headers(stream)
+    if words[2] == "HTTP/1.0":
+        headers.replace_header("Connection", "close") if "Connection" in headers else headers.add_header(
+            "Connection", "close"
+        )
+    target = words[1]
+    if target.startswith("//"):
+        target = "/" + target.lstrip("/")
+    body = stream.read(int(headers.get("Content-Length") or 0))
+    return Request(words[0], target, headers, body)
+
+
+def _head(reply: Reply, *, is_last: bool) -> bytes:
+    headers = {"Date": formatdate(usegmt=True), **reply.headers}
+    if reply.declared is None:
+        headers["Transfer-Encoding"] = "chunked"
+    elif reply.status != 304:
+        headers["Content-Length"] = str(reply.declared)
+    headers["Connection"] = "close" if is_last else "keep-alive"
+    lines = [f"HTTP/1.1 {reply.status} {http.client.responses.get(reply.status, 'Unknown')}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
+
+
+def _send(connection: socket.socket, head: bytes, reply: Reply) -> None:
+    if not reply.has_body:
+        connection.sendall(head)
+        return
+    is_chunked = reply.declared is None
+    sent = 0
+    for piece in reply.pieces():
+        frame = b"%x\r\n" % len(piece) if is_chunked else b""
+        if head or frame:
+            connection.sendall(head + frame, 0 if not piece else socket.MSG_MORE)
+            head = b""
+        sent += len(piece)
+        _send_piece(connection, piece, reply)
+        if is_chunked:
+            connection.sendall(b"\r\n")
+    if head or is_chunked:
+        connection.sendall(head + (b"0\r\n\r\n" if is_chunked else b""))
+    if reply.declared is not None and sent != reply.declared:
+        raise HangUp
+
+
+def _send_piece(connection: socket.socket, piece: memoryview, reply: Reply) -> None:
+    # Told before it is sent: whoever has read a byte must find it counted.
+    reply.on_sent(len(piece))
+    left = len(piece)
+    try:
+        while left:
+            left -= connection.send(piece[-left:])
+    finally:
+        if left:
+            reply.on_sent(-left)
+
+
+def _hang_up(connection: socket.socket, *, reset: bool) -> None:
+    if reset:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    else:
+        _shut(connection)
+
+
+def _shut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
