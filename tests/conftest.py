@@ -20,8 +20,9 @@ PATIENCE_S = 30
 class StubServer:
     """tests/stub_server.py, running; see there for what it answers."""
 
-    def __init__(self, process):
+    def __init__(self, process, errors):
         self.process = process
+        self._errors = errors
         self.greeting = [process.stdout.readline().rstrip(), process.stdout.readline().rstrip()]
         assert "ready on" in self.greeting[0], f"not ready, it ended with {process.wait(PATIENCE_S)}"
         self.port = int(self.greeting[1].rpartition(":")[2])
@@ -72,7 +73,7 @@ class StubServer:
         return self.process.wait(timeout_s)
 
     def log(self):
-        return self.process.log.read_text()
+        return self._errors.read_text()
 
 
 @pytest.fixture(scope="session")
@@ -84,22 +85,26 @@ def stub_file(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def start(tmp_path_factory, stub_file):
-    """Start servers: ``start(STUB_STALL_S=2, DINGOSPEED_SERVER__WORKERS=2)``. They end with the module."""
-    processes = []
+class Starter:
+    """Starts stub servers: ``start(STUB_STALL_S=2, DINGOSPEED_SERVER__WORKERS=2)``."""
 
-    def start(*, program=None, **environ):
-        home = tmp_path_factory.mktemp("server")
-        process = start_process(
-            home, program or [sys.executable, str(ROOT / "tests/stub_server.py")], **environ
-        )
-        return StubServer(process)
+    STUB = (sys.executable, str(ROOT / "tests/stub_server.py"))
 
-    def start_process(home, program, **environ):
+    def __init__(self, homes, stub_file):
+        self._homes = homes
+        self._stub_file = stub_file
+        self._processes = []
+
+    def __call__(self, program=None, **environ):
+        """A server that is ready."""
+        home = self._homes.mktemp("server")
+        return StubServer(self.process(home, program, **environ), home / "stderr")
+
+    def process(self, home, program=None, **environ):
+        """Only the process, its stderr going to the file of that name in *home*."""
         variables = {
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
-            "STUB_FILE": stub_file,
+            "STUB_FILE": self._stub_file,
             "DINGOSPEED_SERVER__HOST": "127.0.0.1",
             "DINGOSPEED_SERVER__PORT": 0,
             "DINGOSPEED_SERVER__WORKERS": 1,
@@ -107,15 +112,11 @@ def start(tmp_path_factory, stub_file):
             "DINGOSPEED_CACHE__PUBLIC": home / "public",
             **environ,
         }
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("DINGOSPEED", "PROMETHEUS"))
-        }
-        errors = home / "stderr"
-        with errors.open("w") as stderr:
+        ours = ("DINGOSPEED", "PROMETHEUS")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        with (home / "stderr").open("w") as stderr:
             process = subprocess.Popen(
-                program,
+                program or self.STUB,
                 env={**inherited, **{name: str(value) for name, value in variables.items()}},
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -123,14 +124,18 @@ def start(tmp_path_factory, stub_file):
                 cwd=home,
                 start_new_session=True,
             )
-        process.log = errors
-        processes.append(process)
+        self._processes.append(process)
         return process
 
-    start.process = start_process
-    yield start
-    for process in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(PATIENCE_S)
-        process.stdout.close()
+    def end_all(self):
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate(timeout=PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory, stub_file):
+    starter = Starter(tmp_path_factory, stub_file)
+    yield starter
+    starter.end_all()

@@ -93,13 +93,28 @@ def create_app(_settings):
     def native():
         from dingospeed.native import run
 
-        ticks = []
-        clock = threading.Thread(target=lambda: [ticks.append(time.sleep(0.01)) for _ in range(20)])
-        clock.start()
+        ticks: list[int] = []
+
+        def tick():
+            for number in range(20):
+                time.sleep(0.01)
+                ticks.append(number)
+
+        threading.Thread(target=tick).start()
         plain_sleep = sys.modules["gevent.monkey"].get_original("time", "sleep")
         run(plain_sleep, 0.5)
         return {"ticks": len(ticks)}
 
+    flask_app = app.wsgi_app
+
+    def wsgi_app(environ, start_response):
+        # An app without Flask's care for HEAD.
+        if environ["PATH_INFO"] != "/raw":
+            return flask_app(environ, start_response)
+        start_response("200 OK", [("Content-Length", "100000")])
+        return Body(pieces("f0-100000"), on_end=lambda sent, error: ends.append(["raw", sent, error]))
+
+    app.wsgi_app = wsgi_app  # type: ignore[method-assign]
     return app
 
 
@@ -109,7 +124,7 @@ def as_app():
 
 if __name__ == "__main__":
     module = ModuleType("dingospeed.app")
-    module.create_app = create_app
+    module.__dict__["create_app"] = create_app
     sys.modules["dingospeed.app"] = module
     from dingospeed.serve import run
 

@@ -30,8 +30,13 @@ def read_answer(sock):
     return answer
 
 
+def read_to_the_end(sock):
+    while sock.recv(MIB):
+        pass
+
+
 @pytest.mark.parametrize(
-    ("start", "stop"),
+    ("first", "stop"),
     [
         (0, 0),
         (0, 1),
@@ -46,11 +51,11 @@ def read_answer(sock):
         (0, 5 * MIB),
     ],
 )
-def test_span__any_alignment__arrives(server, content, start, stop):
-    status, headers, body = server.get(f"/body/f{start}-{stop}")
+def test_span__any_alignment__arrives(server, content, first, stop):
+    status, headers, body = server.get(f"/body/f{first}-{stop}")
 
-    assert (status, headers["Content-Length"]) == (200, str(stop - start))
-    assert body == content[start:stop]
+    assert (status, headers["Content-Length"]) == (200, str(stop - first))
+    assert body == content[first:stop]
 
 
 def test_span__sent__went_by_sendfile_in_bounded_calls(server):
@@ -105,30 +110,33 @@ def test_http_1_0__asked__gets_the_same_bytes_and_the_end(server, content):
     assert received.partition(b"\r\n\r\n")[2] == content[3:100000]
 
 
-def test_head__asked__has_the_length_and_no_body(server):
+@pytest.mark.parametrize(("path", "name"), [("/body/f0-100000?id=head", "head"), ("/raw", "raw")])
+def test_head__asked__has_the_length_and_no_body(server, path, name):
     connection = server.connect()
 
-    connection.request("HEAD", "/body/f0-100000?id=head")
-    headers = connection.getresponse().headers
+    connection.request("HEAD", path)
+    answer = connection.getresponse()
+    answer.read()
     connection.request("GET", "/body/b4")  # would meet the body, were there one
     after = connection.getresponse().read()
     connection.close()
 
-    assert headers["Content-Length"] == "100000"
+    assert answer.headers["Content-Length"] == "100000"
     assert after == b"xxxx"
-    assert server.end_of("head") == (0, None)
+    assert server.end_of(name) == (0, None)
 
 
 def test_not_modified__asked__has_no_body(server):
     connection = server.connect()
 
     connection.request("GET", "/body/f0-100000?status=304&id=304")
-    status = connection.getresponse().status
+    answer = connection.getresponse()
+    answer.read()
     connection.request("GET", "/body/b4")
     after = connection.getresponse().read()
     connection.close()
 
-    assert (status, after) == (304, b"xxxx")
+    assert (answer.status, after) == (304, b"xxxx")
     assert server.end_of("304") == (0, None)
 
 
@@ -161,6 +169,7 @@ def test_no_length__http_1_0_and_body_fails__connection_is_reset(server):
         ("b5,disk,b5", 5, "OSError"),
         ("f0-70000,bug,b5", 70000, "KeyError"),
         ("b5,f8589934590-8589934594", 7, "StoreError"),
+        ("f8589934590-8589934594,b4", 2, "StoreError"),
     ],
 )
 def test_body__fails_midway__client_sees_an_incomplete_read(server, spec, sent, error):
@@ -236,18 +245,19 @@ def test_client__slower_than_the_stall_but_alive__is_not_dropped(server, content
     assert server.end_of("slow") == (5 * MIB, None)
 
 
-@pytest.mark.parametrize("spec", [f"f0-{FOREVER}", "b50000000", "f0-50000000,b5?length=none"])
-def test_client__takes_nothing__is_dropped(server, spec):
-    name = f"stalled-{spec[:3]}"
-    mark = "&" if "?" in spec else "?"
-
-    with server.open(
-        f"GET /body/{spec}{mark}id={name} HTTP/1.1\r\nHost: x\r\n\r\n", receive_buffer=4096
-    ) as sock:
-        sent, error = server.end_of(name)
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"f0-{FOREVER}?id=stalled-span",
+        "b50000000?id=stalled-bytes",
+        "f0-50000000?length=none&id=stalled-chunks",
+    ],
+)
+def test_client__takes_nothing__is_dropped(server, query):
+    with server.open(f"GET /body/{query} HTTP/1.1\r\nHost: x\r\n\r\n", receive_buffer=4096) as sock:
+        sent, error = server.end_of(query.rpartition("=")[2])
         with pytest.raises(ConnectionError):
-            while sock.recv(MIB):
-                pass
+            read_to_the_end(sock)
 
     assert error == "ClientStalled"
     assert sent < 50000000

@@ -1,76 +1,73 @@
 """Holes filled: a pool of workers takes one segment each, from the source to the disk.
 
 A segment is filled by the holder of its lease, one among all processes. The nearest to
-a reader goes first. What a worker writes is visible at once: bytes first, then the
-block's bit, then the word to the readers.
+a reader goes first. What a worker writes is visible at once: bytes first, then the word
+that they are there.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-import queue
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Protocol
 
-from dingospeed.download.filling import Fill, Filling, Fillings
-from dingospeed.errors import DingospeedError
-from dingospeed.flight.leases import Lease, Leases
+from dingospeed.download.filling import Fill, Filling, Fillings, Source
+from dingospeed.errors import DingospeedError, StoreError, UpstreamError
+from dingospeed.flight.leases import Leases
 from dingospeed.metrics import Metrics
 from dingospeed.model import Span
 
 log = logging.getLogger(__name__)
 
-# How long a segment that another process fills is left alone before its lease is tried again.
-_ELSEWHERE_S = 0.1
 
+class Job(Protocol):
+    """Work for the pool; the lowest *distance* goes first, whatever it was when submitted."""
 
-class Source(Protocol):
-    """Where the bytes of one file come from."""
+    @property
+    def distance(self) -> int: ...
 
-    def read(self, span: Span) -> Iterator[bytes]:
-        """Exactly the bytes of *span*, in order, in pieces as they arrive.
-
-        Raises UpstreamError when nobody delivers (any more), Refusal when the file is not given.
-        """
+    def run(self) -> None: ...
 
 
 class Pool:
-    """At most *size* jobs at once, the lowest priority number first. Threads start when needed."""
+    """At most *size* jobs at once. Threads start when needed, and stay."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._jobs: queue.PriorityQueue[tuple[int, int, Job]] = queue.PriorityQueue()
-        self._order = itertools.count()
+        self._waiting: list[Job] = []
+        self._changed = threading.Condition()
         self._threads = 0
         self._idle = 0
-        self._lock = threading.Lock()
 
-    def submit(self, job: Job, priority: int) -> None:
-        with self._lock:
-            self._jobs.put((priority, next(self._order), job))
-            if self._idle < self._jobs.qsize() and self._threads < self._size:
-                self._threads += 1
+    def submit(self, job: Job) -> None:
+        with self._changed:
+            self._waiting.append(job)
+            if len(self._waiting) > self._idle and self._threads < self._size:
                 threading.Thread(target=self._work, name="fill", daemon=True).start()
+                self._threads += 1
+            self._changed.notify()
 
     def _work(self) -> None:
         while True:
-            with self._lock:
-                self._idle += 1
-            _, _, job = self._jobs.get()
-            with self._lock:
-                self._idle -= 1
+            job = self._next()
             try:
                 job.run()
             except Exception:
                 log.exception("a fill ended in an error nobody foresaw")
             del job  # An idle thread keeps nothing alive.
 
-
-class Job(Protocol):
-    def run(self) -> None: ...
+    def _next(self) -> Job:
+        with self._changed:
+            self._idle += 1
+            while not self._waiting:
+                self._changed.wait()
+            self._idle -= 1
+            job = min(self._waiting, key=lambda waiting: waiting.distance)
+            self._waiting.remove(job)
+            return job
 
 
 class Fetcher:
@@ -94,77 +91,100 @@ class Fetcher:
         segments = itertools.islice(span.cells(filling.segment_bytes), self._read_ahead)
         for distance, index in enumerate(segments):
             part = filling.segment(index).overlap(span)
-            if part is None or filling.file.held_until(part.start) >= part.stop:
+            if part is None or filling.file.held_until(part.start, part.stop) >= part.stop:
                 continue
-            fill = self._fill(filling, index, part.start, distance, source)
+            fill, is_new = filling.claim(index, source, distance)
+            if fill is not None and is_new:
+                self._fillings.join(filling)
+                self._pool.submit(_FillJob(self, filling, fill, part.start))
             if distance == 0:
                 nearest = fill
         return nearest
 
-    def _fill(
-        self, filling: Filling, index: int, start: int, priority: int, source: Source
-    ) -> Fill | None:
-        with filling.changed:
-            fill = filling.fills.get(index)
-            if fill is not None and not fill.is_done:
-                return fill
-            if fill is not None and fill.is_elsewhere and time.monotonic() < fill.ended_at + _ELSEWHERE_S:
-                return None
-            fill = filling.fills[index] = Fill(index)
-        self._fillings.join(filling)
-        self._pool.submit(_FillJob(self, filling, fill, start, source), priority)
-        return fill
-
-    def run(self, filling: Filling, fill: Fill, start: int, source: Source) -> None:
+    def run(self, filling: Filling, fill: Fill, start: int) -> None:
         """Fill one segment, the part from *start* on first. For the pool."""
         error: DingospeedError | None = None
-        lease = None
+        is_elsewhere = False
         try:
             # A fill that nobody waits for any more was only read-ahead.
-            lease = self._leases.try_acquire(filling.key(fill.segment)) if filling.readers else None
-            if lease is not None:
-                with self._metrics.fills.track_inprogress():
-                    for hole in _holes(filling, fill.segment, start):
-                        self._fill_hole(filling, fill, hole, lease, source)
+            if filling.readers:
+                is_elsewhere = not self._fill_alone(filling, fill, start)
         except DingospeedError as failure:
             error = failure
             log.warning("fill of %s segment %d: %s", filling.blob.etag[:12], fill.segment, failure)
+        except Exception as failure:
+            error = StoreError(f"a fill failed: {failure}")
+            log.exception("fill of %s segment %d", filling.blob.etag[:12], fill.segment)
         finally:
-            if lease is not None:
-                lease.release()
-            filling.end(fill, error, elsewhere=lease is None)
+            filling.end(fill, error, elsewhere=is_elsewhere)
             self._fillings.leave(filling)
 
-    def _fill_hole(
-        self, filling: Filling, fill: Fill, hole: Span, lease: Lease, source: Source
-    ) -> None:
-        file = filling.file
-        position = marked = hole.start
-        lease.tell(Span(position, position))
-        for piece in source.read(hole):
-            file.write(piece, position)
-            position += len(piece)
-            if position - marked >= file.block_bytes or position == hole.stop:
-                file.mark(Span(marked, position))
-                marked = position - position % file.block_bytes
-            written = Span(hole.start, position)
-            lease.tell(written)
-            filling.advance(fill, written)
+    def _fill_alone(self, filling: Filling, fill: Fill, start: int) -> bool:
+        """Fill under the segment's lease; False when another process has it."""
+        lease = self._leases.try_acquire(filling.key(fill.segment))
+        if lease is None:
+            return False
+        with lease, self._metrics.fills.track_inprogress():
+            for hole in _holes(filling, fill.segment, start):
+                self._fill_hole(filling, hole, fill.source)
+        return True
+
+    def _fill_hole(self, filling: Filling, hole: Span, source: Source) -> None:
+        file, position = filling.file, hole.start
+        with closing(exactly(source, hole)) as pieces:
+            for piece in pieces:
+                # A hole may begin where an earlier fill broke off, in the middle of a block.
+                block = position - position % file.block_bytes
+                file.write(piece, position)
+                position += len(piece)
+                file.mark(Span(block, position))
+                filling.stir()
 
 
 class _FillJob:
-    def __init__(
-        self, fetcher: Fetcher, filling: Filling, fill: Fill, start: int, source: Source
-    ) -> None:
-        self._arguments = (filling, fill, start, source)
+    def __init__(self, fetcher: Fetcher, filling: Filling, fill: Fill, start: int) -> None:
         self._fetcher = fetcher
+        self._arguments = (filling, fill, start)
+        self._fill = fill
+
+    @property
+    def distance(self) -> int:
+        return self._fill.distance
 
     def run(self) -> None:
         self._fetcher.run(*self._arguments)
 
 
+def exactly(source: Source, span: Span) -> Generator[bytes, None, None]:
+    """The bytes of *span* from *source*, which is closed at the end.
+
+    Raises UpstreamError when they are fewer, or before there are more.
+    """
+    left = len(span)
+    pieces = source.read(span)
+    try:
+        for piece in pieces:
+            left -= len(piece)
+            if left < 0:
+                raise UpstreamError("the source gave more bytes than it was asked for")
+            yield piece
+        if left:
+            raise UpstreamError(f"the source ended {left} bytes early")
+    finally:
+        close = getattr(pieces, "close", None)
+        if close is not None:
+            close()
+
+
 def _holes(filling: Filling, segment: int, start: int) -> Iterator[Span]:
-    """What the segment lacks: from *start*, which somebody waits for, to its end; then the rest."""
-    cell = filling.segment(segment)
-    yield from filling.file.holes(Span(start, cell.stop))
-    yield from filling.file.holes(Span(cell.start, start))
+    """What the segment lacks: from *start*, which somebody waits for, to its end; then the rest.
+
+    But before all what a block lacks that was begun: its beginning may have been read, and
+    must not be fetched again.
+    """
+    cell, file = filling.segment(segment), filling.file
+    begun = file.begun(segment)
+    if begun is not None:
+        yield begun
+    yield from file.holes(Span(start, cell.stop))
+    yield from file.holes(Span(cell.start, start))

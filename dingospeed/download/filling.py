@@ -1,8 +1,8 @@
 """What one process knows of a blob that is being filled: shared by its readers and fillers.
 
-Here the two meet. Fillers say how far they have come, readers wait for that; neither
-hands bytes to the other, only positions, so memory does not grow with slow clients.
-Fillers of other processes are seen through the block file and what their leases tell.
+Here the two meet. Fillers say that they got further, readers look how far on the disk;
+neither hands bytes to the other, so memory does not grow with slow clients. Fillers of
+other processes are seen through the block file alone.
 """
 
 from __future__ import annotations
@@ -10,37 +10,50 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections.abc import Iterator
+from typing import Protocol
 
 from dingospeed.errors import ContentMismatch, DingospeedError
-from dingospeed.flight.leases import Leases
 from dingospeed.model import Blob, Span
 from dingospeed.store.blobs import Blobs
-from dingospeed.store.blockfile import BlockFile, State
+from dingospeed.store.blockfile import BlockFile
+from dingospeed.store.header import State
+
+# How long work that another process does is left alone before its lease is tried again.
+_ELSEWHERE_S = 0.1
+
+
+class Source(Protocol):
+    """Where the bytes of one file come from."""
+
+    def read(self, span: Span) -> Iterator[bytes]:
+        """Exactly the bytes of *span*, in order, in pieces as they arrive.
+
+        Raises UpstreamError when nobody delivers (any more), Refusal when the file is not given.
+        """
 
 
 class Fill:
-    """One attempt at one segment. Its waiters see how it ended."""
+    """One attempt at one segment, on behalf of one *source*. Its waiters see how it ended."""
 
-    def __init__(self, segment: int) -> None:
+    def __init__(self, segment: int, source: Source, distance: int) -> None:
         self.segment = segment
-        self.written: Span | None = None
+        self.source = source
+        self.distance = distance  # In segments, from the nearest reader.
         self.is_done = False
-        self.is_elsewhere = False  # Another process holds the lease.
         self.error: DingospeedError | None = None
-        self.ended_at = 0.0
 
     def __repr__(self) -> str:
-        state = "done" if self.is_done else "running" if self.written else "waiting"
-        return f"<Fill {self.segment} {state} {self.written or ''} {self.error or ''}>"
+        return f"<Fill {self.segment} {'done' if self.is_done else 'live'} {self.error or ''}>"
 
 
 class Filling:
     """A half-filled blob, open in this process. Made by `Fillings` only."""
 
-    def __init__(self, file: BlockFile, leases: Leases, segment_blocks: int) -> None:
+    def __init__(self, file: BlockFile) -> None:
         self.file = file
         self.blob = file.blob
-        self.segment_bytes = segment_blocks * file.block_bytes
+        self.segment_bytes = file.segment_bytes
         self.changed = threading.Condition()
         self.version = 0
         self.fills: dict[int, Fill] = {}
@@ -48,10 +61,10 @@ class Filling:
         self.users = 0
         self.is_verifying = False
         self.is_finishing = False
-        self.hashed = 0
-        self.hash = content_hash(file.blob)
-        self.found: str | None = None
-        self._leases = leases
+        self.failure: DingospeedError | None = None
+        # A hash of the content's beginning, and where that ends. Replaced, never changed.
+        self.hashed = (content_hash(file.blob), 0)
+        self._elsewhere: dict[str, float] = {}
 
     # --- where things are ---------------------------------------------------------
 
@@ -64,43 +77,63 @@ class Filling:
             index * self.segment_bytes, min((index + 1) * self.segment_bytes, self.blob.size)
         )
 
-    def available(self, start: int) -> int:
+    def available(self, start: int, stop: int) -> int:
         """Where the run of bytes that can be read from *start* on ends; *start* when there is none.
 
-        Raises ContentMismatch when the content turned out to be wrong.
+        Looks hardly further than *stop*. Raises ContentMismatch when the content turned out to
+        be wrong, StoreError when it could not be checked.
         """
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)
         if self.file.state is State.REJECTED:
-            raise ContentMismatch(self.blob.etag, self.found or "another hash")
-        held = self.file.held_until(start)
-        if held >= self.blob.size:
-            return held
-        segment = held // self.segment_bytes
-        fill = self.fills.get(segment)
-        if fill is None or fill.is_done:
-            written = self._leases.told(self.key(segment))
-        else:
-            written = fill.written
-        if written is not None and written.start <= held < written.stop <= self.blob.size:
-            return written.stop
-        return held
+            raise ContentMismatch(self.blob.etag, "another hash")
+        return self.file.available(start, stop)
 
     # --- how it goes on -------------------------------------------------------------
 
-    def advance(self, fill: Fill, written: Span) -> None:
-        """*fill* has put the bytes of *written* in place."""
+    def claim(self, segment: int, source: Source, distance: int) -> tuple[Fill | None, bool]:
+        """The live fill of *segment*, and whether it was made just now and has to be run.
+
+        None shortly after another process was found at it.
+        """
         with self.changed:
-            fill.written = written
-            self._tell()
+            fill = self.fills.get(segment)
+            if fill is not None:
+                fill.distance = min(fill.distance, distance)
+                return fill, False
+            if self._is_elsewhere(self.key(segment)):
+                return None, False
+            fill = self.fills[segment] = Fill(segment, source, distance)
+            return fill, True
 
     def end(self, fill: Fill, error: DingospeedError | None = None, *, elsewhere: bool = False) -> None:
-        """*fill* will do no more."""
+        """*fill* will do no more. *elsewhere*: because another process is at it."""
         with self.changed:
-            fill.is_done, fill.error, fill.is_elsewhere = True, error, elsewhere
-            fill.ended_at = time.monotonic()
+            fill.is_done, fill.error = True, error
+            del self.fills[fill.segment]
+            if elsewhere:
+                self._leave_alone(self.key(fill.segment))
+            self._tell()
+
+    def claim_verifying(self) -> bool:
+        """Whether the caller is the one to verify now; then `end_verifying` follows."""
+        with self.changed:
+            if self.is_verifying or self._is_elsewhere("verify"):
+                return False
+            self.is_verifying = True
+            return True
+
+    def end_verifying(self, error: DingospeedError | None = None, *, elsewhere: bool = False) -> None:
+        """Nobody verifies here any more; with an *error* all readers fail."""
+        with self.changed:
+            self.is_verifying = False
+            self.failure = self.failure or error
+            if elsewhere:
+                self._leave_alone("verify")
             self._tell()
 
     def stir(self) -> None:
-        """Something else changed that waiters should look at."""
+        """Something changed that waiters should look at."""
         with self.changed:
             self._tell()
 
@@ -110,9 +143,14 @@ class Filling:
             if self.version == seen:
                 self.changed.wait(timeout_s)
 
-    @property
-    def is_being_filled(self) -> bool:
-        return any(not fill.is_done for fill in self.fills.values())
+    def _is_elsewhere(self, key: str) -> bool:
+        return time.monotonic() < self._elsewhere.get(key, 0.0)
+
+    def _leave_alone(self, key: str) -> None:
+        now = time.monotonic()
+        # Only what still counts: a huge file has many segments.
+        self._elsewhere = {other: until for other, until in self._elsewhere.items() if until > now}
+        self._elsewhere[key] = now + _ELSEWHERE_S
 
     def _tell(self) -> None:
         self.version += 1
@@ -122,9 +160,8 @@ class Filling:
 class Fillings:
     """The fillings open in this process, one per blob; closed when the last user leaves."""
 
-    def __init__(self, *, blobs: Blobs, leases: Leases, segment_blocks: int) -> None:
+    def __init__(self, *, blobs: Blobs, segment_blocks: int, leases: object = None) -> None:
         self._blobs = blobs
-        self._leases = leases
         self._segment_blocks = segment_blocks
         self._open: dict[str, Filling] = {}
         self._lock = threading.Lock()
@@ -134,16 +171,16 @@ class Fillings:
 
         None when the blob was sealed in between. Raises StoreFull.
         """
-        with self._lock:
-            filling = self._open.get(blob.etag)
-            if filling is None or filling.file.state is not State.FILLING:
-                file = self._blobs.open_partial(blob, create=True)
-                if file is None:
-                    return None
-                filling = self._open[blob.etag] = Filling(file, self._leases, self._segment_blocks)
-            filling.users += 1
-            filling.readers += 1
+        filling = self._entered(blob)
+        if filling is not None:
             return filling
+        file = self._blobs.open_partial(blob, segment_blocks=self._segment_blocks)
+        if file is None:
+            return None
+        filling = self._entered(blob, file)
+        if filling is None or filling.file is not file:
+            file.close()  # Another reader was quicker.
+        return filling
 
     def join(self, filling: Filling) -> None:
         """One more user of an open *filling*; to be followed by `leave`."""
@@ -155,19 +192,35 @@ class Fillings:
         with self._lock:
             filling.users -= 1
             filling.readers -= reading
-            if filling.users:
-                filling.stir()
-                return
-            if self._open.get(filling.blob.etag) is filling:
-                del self._open[filling.blob.etag]
-        filling.file.close()
+            is_last = not filling.users
+            if is_last:
+                self._forget(filling)
+        if is_last:
+            filling.file.close()
+        else:
+            filling.stir()
 
     def drop(self, filling: Filling) -> None:
-        """Sealed or rejected: who comes now starts anew, who is here keeps reading."""
+        """Of no more use for filling: who comes now starts anew, who is here keeps reading."""
         with self._lock:
-            if self._open.get(filling.blob.etag) is filling:
-                del self._open[filling.blob.etag]
+            self._forget(filling)
         filling.stir()
+
+    def _entered(self, blob: Blob, file: BlockFile | None = None) -> Filling | None:
+        """The open filling of *blob*, else one made of *file* if there is one, with one more reader."""
+        with self._lock:
+            filling = self._open.get(blob.etag)
+            if filling is None or filling.blob != blob or filling.file.state is not State.FILLING:
+                if file is None:
+                    return None
+                filling = self._open[blob.etag] = Filling(file)
+            filling.users += 1
+            filling.readers += 1
+            return filling
+
+    def _forget(self, filling: Filling) -> None:
+        if self._open.get(filling.blob.etag) is filling:
+            del self._open[filling.blob.etag]
 
 
 def content_hash(blob: Blob) -> hashlib._Hash:

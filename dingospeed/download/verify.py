@@ -11,90 +11,136 @@ import hashlib
 import logging
 import os
 import threading
+import time
 
 from dingospeed import native
 from dingospeed.download.filling import Filling, Fillings
-from dingospeed.flight.leases import Leases
+from dingospeed.errors import ContentMismatch, DingospeedError, StoreError
+from dingospeed.flight.leases import Lease, Leases
 from dingospeed.metrics import Metrics
 from dingospeed.store.blobs import Blobs
-from dingospeed.store.blockfile import State
+from dingospeed.store.blockfile import BlockFile
+from dingospeed.store.header import State
 
 log = logging.getLogger(__name__)
 
 _STEP_BYTES = 8 << 20
 _READ_BYTES = 1 << 20
-# How much may be written before it is brought to the disk: what a power cut can cost.
-_SYNC_BYTES = 256 << 20
+# How often what was written is brought to the disk: what a power cut can cost.
+_SYNC_EVERY_S = 10
 _WAIT_S = 0.25
+# How long a verifier stays after the last reader left: to many clients a file is a row of
+# short reads, and each new verifier would have to hash all that is held once more.
+_LINGER_S = 60
 
 
 class Verifier:
     """Hashes blobs as they fill; seals the right ones and throws the wrong ones away."""
 
-    def __init__(self, *, blobs: Blobs, fillings: Fillings, leases: Leases, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        *,
+        blobs: Blobs,
+        fillings: Fillings,
+        leases: Leases,
+        metrics: Metrics,
+        linger_s: float = _LINGER_S,
+    ) -> None:
         self._blobs = blobs
         self._fillings = fillings
         self._leases = leases
         self._metrics = metrics
+        self._linger_s = linger_s
 
     def ensure(self, filling: Filling) -> None:
         """See to it that *filling* is being verified, here or in another process."""
-        with filling.changed:
-            if filling.is_verifying:
-                return
-            filling.is_verifying = True
-        lease = self._leases.try_acquire(f"verify-{filling.blob.etag}")
+        if not filling.claim_verifying():
+            return
+        lease: Lease | None = None
+        try:
+            lease = self._leases.try_acquire(f"verify-{filling.blob.etag}")
+        except StoreError as error:
+            log.warning("blob %s not verified for now: %s", filling.blob.etag[:12], error)
         if lease is None:
-            filling.is_verifying = False
+            filling.end_verifying(elsewhere=True)
             return
         self._fillings.join(filling)
+        threading.Thread(target=self._verify, args=(filling, lease), name="verify", daemon=True).start()
 
-        def verify() -> None:
-            try:
-                with lease:
-                    self._follow(filling)
-            finally:
-                filling.is_verifying = False
-                self._fillings.leave(filling)
+    def _verify(self, filling: Filling, lease: Lease) -> None:
+        failure: DingospeedError | None = None
+        try:
+            with lease:
+                failure = self._follow(filling)
+        except Exception as error:
+            failure = StoreError(f"content of {filling.blob.etag} could not be checked: {error}")
+            log.exception("blob %s could not be checked", filling.blob.etag)
+        finally:
+            filling.end_verifying(failure)
+            if failure is not None or filling.file.state is not State.FILLING:
+                self._fillings.drop(filling)
+            self._fillings.leave(filling)
 
-        threading.Thread(target=verify, name="verify", daemon=True).start()
-
-    def _follow(self, filling: Filling) -> None:
-        file, synced = filling.file, 0
+    def _follow(self, filling: Filling) -> ContentMismatch | None:
+        """Hash as far as the content is held, again and again; decide at its end, if that comes."""
+        file, size = filling.file, filling.blob.size
+        hash, hashed = filling.hashed[0].copy(), filling.hashed[1]
+        syncs = _Syncs(file)
+        left_at: float | None = None
         while file.state is State.FILLING:
             seen = filling.version
-            held = file.held_until(filling.hashed)
-            if held > filling.hashed:
-                stop = min(held, filling.hashed + _STEP_BYTES)
-                native.run(hash_span, filling.hash, file.fd, filling.hashed, stop)
-                filling.hashed = stop
-            elif filling.hashed == filling.blob.size:
-                self._decide(filling)
-            elif filling.readers or filling.is_being_filled:
+            held = min(file.held_until(hashed, hashed + _STEP_BYTES), hashed + _STEP_BYTES)
+            if held > hashed:
+                native.run(hash_span, hash, file.fd, hashed, held)
+                filling.hashed, hashed, left_at = (hash.copy(), held), held, None
+            elif hashed == size:
+                return self._decide(filling, hash.hexdigest())
+            elif filling.readers or filling.fills:
+                left_at = None
                 filling.wait(seen, _WAIT_S)
             else:
-                native.run(file.sync)
-                return
-            if filling.hashed - synced >= _SYNC_BYTES and filling.hashed < filling.blob.size:
-                native.run(file.sync)
-                synced = filling.hashed
+                left_at = left_at or time.monotonic()
+                if time.monotonic() >= left_at + self._linger_s:
+                    native.run(file.sync)
+                    return None
+                filling.wait(seen, _WAIT_S)
+            syncs.do_if_due()
+        return None
 
-    def _decide(self, filling: Filling) -> None:
-        filling.found = filling.hash.hexdigest()
-        if filling.found == filling.blob.etag:
-            native.run(self._blobs.seal, filling.file)
+    def _decide(self, filling: Filling, found: str) -> ContentMismatch | None:
+        blob = filling.blob
+        if found == blob.etag:
+            self._blobs.seal(filling.file)
             self._metrics.sealed_blobs.inc()
-            log.info("blob %s sealed, %d bytes", filling.blob.etag, filling.blob.size)
-        else:
-            times = self._blobs.reject(filling.file)
-            self._metrics.content_mismatches.inc()
-            log.error(
-                "blob %s rejected for the %d. time: its content hashes to %s; nothing was kept",
-                filling.blob.etag,
-                times,
-                filling.found,
-            )
-        self._fillings.drop(filling)
+            log.info("blob %s sealed, %d bytes", blob.etag, blob.size)
+            return None
+        times = self._blobs.reject(filling.file)
+        self._metrics.content_mismatches.inc()
+        log.error(
+            "blob %s rejected for the %d. time: its content hashes to %s; nothing was kept",
+            blob.etag,
+            times,
+            found,
+        )
+        return ContentMismatch(blob.etag, found)
+
+
+class _Syncs:
+    """Brings what is written to the disk, now and then."""
+
+    def __init__(self, file: BlockFile) -> None:
+        self._file = file
+        self._synced = 0
+        self._due = time.monotonic() + _SYNC_EVERY_S
+
+    def do_if_due(self) -> None:
+        if time.monotonic() < self._due:
+            return
+        held = self._file.held_bytes()
+        if self._synced < held < self._file.blob.size:  # The end is synced by sealing.
+            native.run(self._file.sync)
+            self._synced = held
+        self._due = time.monotonic() + _SYNC_EVERY_S
 
 
 def hash_span(into: hashlib._Hash, fd: int, start: int, stop: int) -> None:

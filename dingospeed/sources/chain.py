@@ -106,7 +106,9 @@ class Chain:
                         self._metrics.upstream_bytes.labels(line.name).inc(len(piece))
                         yield piece
             except Refusal as error:
-                refusal = refusal or error
+                # Where the token had to be withheld, "no" is no answer.
+                if line.is_hub or token is None:
+                    refusal = refusal or error
             except LineFailed as error:
                 failure = error
                 log.warning("file %s %s at byte %d: %s", meta.repo, meta.path, position, error)

@@ -14,13 +14,17 @@ from pathlib import Path
 
 from dingospeed.errors import BadBlockFile
 from dingospeed.model import Blob
-from dingospeed.store.blockfile import BlockFile, State, finish_sealing
+from dingospeed.store.blockfile import BlockFile, finish_sealing
+from dingospeed.store.header import State
 from dingospeed.store.layout import Layout
+from dingospeed.store.places import set_aside
 
 log = logging.getLogger(__name__)
 
 _TOUCH_EVERY_S = 60
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+# Other processes seal, reject and set aside between our looks; more often than this is a fault.
+_LOOKS = 3
 
 
 class Blobs:
@@ -37,64 +41,61 @@ class Blobs:
         Keeps the blob's last use, at most once a minute.
         """
         path = self._layout.sealed(blob.etag)
-        try:
-            fd = os.open(path, os.O_RDONLY)
-        except FileNotFoundError:
-            return None
-        status = os.fstat(fd)
-        if status.st_size != blob.size and not finish_sealing(path, blob):
-            os.close(fd)
-            self._set_aside(path, f"it has {status.st_size} bytes instead of {blob.size}")
-            return None
-        if time.time() - status.st_atime > _TOUCH_EVERY_S:
-            # Set by hand: the file systems of servers are mounted noatime. A cache we may
-            # only read from (another user's files) is still served.
+        for _ in range(_LOOKS):
             try:
-                os.utime(fd, ns=(time.time_ns(), status.st_mtime_ns))
-            except PermissionError:
-                log.debug("last use of %s can not be kept", path.name)
-        return fd
+                fd = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                return None
+            status = os.fstat(fd)
+            if status.st_size == blob.size:
+                _keep_last_use(fd, status)
+                return fd
+            os.close(fd)
+            _mend(path, blob)
+        return None
 
     def is_sealed(self, blob: Blob) -> bool:
         return self._layout.sealed(blob.etag).exists()
 
-    def open_partial(self, blob: Blob, *, create: bool) -> BlockFile | None:
-        """The half-filled file of *blob*, made if need be.
+    def open_partial(self, blob: Blob, *, segment_blocks: int | None = None) -> BlockFile | None:
+        """The half-filled file of *blob*; made, with segments of so many blocks, if they are told.
 
-        None when there is none and *create* is False, or when the blob was sealed in between.
+        None when there is none and none is to be made, or when the blob was sealed in between.
         Raises StoreFull.
         """
         path = self._layout.partial(blob.etag)
-        for _ in range(3):
+        for _ in range(_LOOKS):
             try:
                 file = BlockFile.open(path, blob, boot_id=self._boot_id)
             except FileNotFoundError:
-                if self.is_sealed(blob) or not create:
+                if segment_blocks is None or self.is_sealed(blob):
                     return None
-                BlockFile.create(path, blob, block_bytes=self._block_bytes, boot_id=self._boot_id)
+                BlockFile.create(
+                    path,
+                    blob,
+                    block_bytes=self._block_bytes,
+                    segment_blocks=segment_blocks,
+                    boot_id=self._boot_id,
+                )
                 continue
-            except BadBlockFile as error:
-                self._set_aside(path, str(error))
-                continue
+            except BadBlockFile:
+                continue  # Set aside.
             if file.state is State.FILLING:
                 return file
-            # Whoever decided was killed before the last step: do it for them.
-            if file.state is State.SEALED:
-                file.seal(self._layout.sealed(blob.etag))
-            else:
-                file.reject()
-            file.close()
+            with file:
+                if file.state is State.REJECTED:
+                    file.reject()  # Whoever decided was killed before the last step: do it for them.
         return None
 
     def seal(self, file: BlockFile) -> None:
-        """Make the checked content of *file* the blob. Blocks: not for the hub."""
+        """Make the checked content of *file* the blob. Raises StoreFull."""
         file.seal(self._layout.sealed(file.blob.etag))
 
     def held_bytes(self, blob: Blob) -> int:
         """How much of the content is here, half-written blocks not counted."""
         if self.is_sealed(blob):
             return blob.size
-        file = self.open_partial(blob, create=False)
+        file = self.open_partial(blob)
         if file is None:
             return blob.size if self.is_sealed(blob) else 0
         with file:
@@ -121,13 +122,30 @@ class Blobs:
         except FileNotFoundError:
             return 0
 
-    def _set_aside(self, path: Path, why: str) -> None:
-        aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
-        try:
-            os.rename(path, aside)
-        except FileNotFoundError:
-            return  # Another process was quicker.
-        log.error("blob %s set aside as %s: %s", path.name, aside.name, why)
+
+def _keep_last_use(fd: int, status: os.stat_result) -> None:
+    if time.time() - status.st_atime <= _TOUCH_EVERY_S:
+        return
+    # Set by hand: the file systems of servers are mounted noatime. A cache we may only
+    # read from (another user's files, a read-only disk) is still served.
+    try:
+        os.utime(fd, ns=(time.time_ns(), status.st_mtime_ns))
+    except OSError as error:
+        log.debug("last use of a blob can not be kept: %s", error)
+
+
+def _mend(path: Path, blob: Blob) -> None:
+    """Finish the sealing of *path*, or set it aside when it is something else."""
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return
+    try:
+        finish_sealing(fd, path, blob)
+    except BadBlockFile as error:
+        set_aside(path, fd, str(error))
+    finally:
+        os.close(fd)
 
 
 def _rejections_key(blob: Blob) -> str:

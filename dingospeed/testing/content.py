@@ -69,7 +69,9 @@ class Content:
         moved = self._moves.get((type, id))
         if moved is not None:
             return moved
-        return next((name for kind, name in list(self.repos) if kind == type and name.lower() == id.lower()), None)
+        return next(
+            (name for kind, name in list(self.repos) if kind == type and name.lower() == id.lower()), None
+        )
 
     def knows(self, type: str, id: str) -> bool:
         return self.repo(type, id) is not None or self.new_name(type, id) is not None

@@ -115,7 +115,11 @@ class Commit:
     @cached_property
     def _all_paths(self) -> list[str]:
         directories = [path for path in self.trees if path]
-        return sorted([*self.entries, *directories], key=lambda path: path + "/" * (path in self.trees))
+        return sorted([*self.entries, *directories], key=self.order)
+
+    def order(self, path: str) -> str:
+        """What listings are sorted by."""
+        return path + "/" if path in self.trees else path
 
 
 class Repo:

@@ -43,6 +43,7 @@ class Request:
     target: str
     headers: Message
     body: bytes = b""
+    is_last: bool = False
 
     @property
     def raw_path(self) -> str:
@@ -71,8 +72,9 @@ class Reply:
     """What to answer: the span [start, stop) of a payload, under a head.
 
     *declared* becomes Content-Length (None: the body is chunked), and may be made to lie.
-    *wrappers* change the pieces on their way out. *on_sent* learns how many bytes of body are
-    being sent; a negative number takes back what could not be.
+    *wrappers* change the pieces on their way out; headers *dropped* (lower case) are left out.
+    *on_sent* learns how many bytes of body are being sent; a negative number takes back what
+    could not be.
     """
 
     status: int
@@ -84,6 +86,7 @@ class Reply:
     has_body: bool = True
     declared: int | None = field(init=False)
     wrappers: list[Wrapper] = field(default_factory=list)
+    dropped: set[str] = field(default_factory=set)
     on_sent: Callable[[int], None] = field(default=lambda _: None)
 
     def __post_init__(self) -> None:
@@ -168,9 +171,8 @@ class Listener:
         except Exception:
             log.exception("the fake has a fault of its own: %s %s", request.method, request.target)
             reply = Reply(500, {"Content-Type": "text/plain"}, Plain(b"the fake has a fault of its own\n"))
-        is_last = (request.header("Connection") or "").lower() == "close"
-        _send(connection, _head(reply, is_last=is_last), reply)
-        return not is_last
+        _send(connection, _head(reply, is_last=request.is_last), reply)
+        return not request.is_last
 
 
 def _read(stream: BufferedReader) -> Request | None:
@@ -180,15 +182,12 @@ def _read(stream: BufferedReader) -> Request | None:
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
         return None
     headers = http.client.parse_headers(stream)
-    if words[2] == "HTTP/1.0":
-        headers.replace_header("Connection", "close") if "Connection" in headers else headers.add_header(
-            "Connection", "close"
-        )
     target = words[1]
     if target.startswith("//"):
         target = "/" + target.lstrip("/")
     body = stream.read(int(headers.get("Content-Length") or 0))
-    return Request(words[0], target, headers, body)
+    is_last = words[2] == "HTTP/1.0" or (headers.get("Connection") or "").lower() == "close"
+    return Request(words[0], target, headers, body, is_last=is_last)
 
 
 def _head(reply: Reply, *, is_last: bool) -> bytes:
@@ -199,7 +198,7 @@ def _head(reply: Reply, *, is_last: bool) -> bytes:
         headers["Content-Length"] = str(reply.declared)
     headers["Connection"] = "close" if is_last else "keep-alive"
     lines = [f"HTTP/1.1 {reply.status} {http.client.responses.get(reply.status, 'Unknown')}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() not in reply.dropped]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
 
@@ -207,20 +206,20 @@ def _send(connection: socket.socket, head: bytes, reply: Reply) -> None:
     if not reply.has_body:
         connection.sendall(head)
         return
+    # More follows: the kernel waits for it, but not for long, so the head is out even if a fault stalls.
+    connection.sendall(head, socket.MSG_MORE if reply.length else 0)
     is_chunked = reply.declared is None
     sent = 0
-    for piece in reply.pieces():
-        frame = b"%x\r\n" % len(piece) if is_chunked else b""
-        if head or frame:
-            connection.sendall(head + frame, 0 if not piece else socket.MSG_MORE)
-            head = b""
-        sent += len(piece)
+    for piece in filter(None, reply.pieces()):
+        if is_chunked:
+            connection.sendall(b"%x\r\n" % len(piece), socket.MSG_MORE)
         _send_piece(connection, piece, reply)
         if is_chunked:
             connection.sendall(b"\r\n")
-    if head or is_chunked:
-        connection.sendall(head + (b"0\r\n\r\n" if is_chunked else b""))
-    if reply.declared is not None and sent != reply.declared:
+        sent += len(piece)
+    if is_chunked:
+        connection.sendall(b"0\r\n\r\n")
+    elif sent != reply.declared or "content-length" in reply.dropped:
         raise HangUp
 
 

@@ -85,7 +85,7 @@ class _Ask:
         ask = replace(self, url=url)
         if status == 303 and self.method != "HEAD":
             ask = replace(ask, method="GET", body=None)
-        if self.is_own and redirects.origin(url) == redirects.origin(self.url):
+        if redirects.origin(url) == redirects.origin(self.url):
             return ask
         if ask.body is not None:
             raise LineFailed(line, "redirects a request with a body elsewhere")

@@ -201,6 +201,10 @@ class Lines:
             _refuse_html(line, answer)
         except LineFailed as error:
             return error
+        except Exception as error:
+            # The thread's top: it must outlive what nobody foresaw.
+            log.exception("line %s could not be probed", line.name)
+            return LineFailed(line.name, type(error).__name__)
         return None
 
 

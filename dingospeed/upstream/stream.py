@@ -22,6 +22,7 @@ from dingospeed.upstream.failures import why
 # ValueError: a TLS socket closed under its reader says no more than that.
 BROKEN = (HTTPError, HTTPException, OSError, ValueError)
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)\Z")
+_CLOSED = "the stream was closed"
 _LENGTH = re.compile(r"[0-9]{1,19}\Z")
 
 
@@ -66,14 +67,15 @@ class Stream:
         """
         with self._lock:
             if self._is_closed:
-                raise LineFailed(self._line, "the stream was closed")
+                raise LineFailed(self._line, _CLOSED)
             self._is_reading = True
         broken = True
         try:
             data = self._raw.read1(max_bytes, decode_content=False)
             broken = False
         except BROKEN as error:
-            raise LineFailed(self._line, why(error)) from error
+            # Waking a reader looks like a failure to it, of another kind in each kind of thread.
+            raise LineFailed(self._line, _CLOSED if self._is_closed else why(error)) from error
         finally:
             with self._lock:
                 self._is_reading = False
@@ -82,7 +84,7 @@ class Stream:
                 self._drop()
         # What a socket gives after it was shut may be anything, ciphertext even.
         if was_closed:
-            raise LineFailed(self._line, "the stream was closed")
+            raise LineFailed(self._line, _CLOSED)
         return data or b""
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from flask import Response, request
 from dingospeed.errors import (
     DingospeedError,
     EntryNotFound,
+    Offline,
     RangeNotSatisfiable,
     Refusal,
     StoreError,
@@ -162,6 +163,8 @@ def _public_message(error: DingospeedError) -> str:
     """What a client may read: never the name of a line, a path of ours or what another said."""
     if isinstance(error, Refusal):
         return " ".join(str(error).split())
+    if isinstance(error, Offline):
+        return "This mirror is offline and does not hold what was asked for."
     if isinstance(error, UpstreamError):
         return "The mirror can not reach the source of this right now. Try again."
     if isinstance(error, StoreError):

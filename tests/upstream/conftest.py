@@ -19,6 +19,7 @@ CERTIFICATE = Path(__file__).with_name("localhost.pem")
 CUT = object()
 RESET = object()
 STALL = object()
+ENDLESS = object()
 
 
 def http_answer(status=200, body=b"", **headers):
@@ -87,12 +88,12 @@ class Server(Listener):
 
     def __init__(self, *, is_tls=False):
         self.seen: list[Seen] = []
-        self.sent = threading.Event()
+        self.was_left = threading.Event()
         self._answers: dict[str, list[tuple[object, ...]]] = {}
         super().__init__(is_tls=is_tls)
 
     def on(self, target, *answers):
-        """Each answer is bytes, or a tuple of bytes, CUT, RESET and STALL."""
+        """Each answer is bytes, or a tuple of bytes, CUT, RESET, STALL and ENDLESS."""
         self._answers[target] = [answer if isinstance(answer, tuple) else (answer,) for answer in answers]
 
     def asked(self, target):
@@ -111,8 +112,10 @@ class Server(Listener):
             answers = self._answers.get(target) or [(http_answer(404),)]
             for part in answers.pop(0) if len(answers) > 1 else answers[0]:
                 if part is STALL:
-                    self.sent.set()
                     self.stopped.wait(20)
+                elif part is ENDLESS:
+                    self._send_until_left(connection)
+                    return
                 elif part is CUT:
                     connection.shutdown(socket.SHUT_RDWR)
                     return
@@ -122,6 +125,13 @@ class Server(Listener):
                     return
                 else:
                     connection.sendall(part)
+
+    def _send_until_left(self, connection):
+        try:
+            while True:
+                connection.sendall(bytes(65536))
+        except OSError:
+            self.was_left.set()
 
 
 class Proxy(Listener):
@@ -199,6 +209,7 @@ class Kit:
     CUT: object = CUT
     RESET: object = RESET
     STALL: object = STALL
+    ENDLESS: object = ENDLESS
     certificate: str = str(CERTIFICATE)
     clock: Clock = field(default_factory=Clock)
     started: list[Any] = field(default_factory=list)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -9,7 +10,6 @@ from dingospeed.errors import BadRequest, InvalidCredentials, LineFailed, RateLi
 from dingospeed.model import Span
 
 FILE = "/org/repo/resolve/main/model.bin"
-# A real answer is short; so is what `Date` says in these tests: nothing.
 
 
 def content_of(stream):
@@ -542,6 +542,24 @@ def test_open_file__refused_by_the_hub__is_asked_anew(kit, server, client):
     assert (refused, content) == (401, b"mine")
 
 
+def test_open_file__gone_without_ever_having_moved__is_asked_once(kit, server, client):
+    server.on(FILE, kit.answer(200, b"mine"), kit.answer(404))
+    content_of(client.open_file(FILE))
+
+    with client.open_file(FILE) as stream:
+        status = stream.status
+
+    assert status == 404
+    assert len(server.seen) == 2
+
+
+def test_open_file__body_of_the_redirect_never_comes__is_not_waited_for(kit, server, cdn):
+    server.on(FILE, (kit.answer(302, b"<", Location=f"{cdn.url}/f", Content_Length="99999"), kit.STALL))
+    cdn.on("/f", kit.answer(200, b"f"))
+
+    assert content_of(kit.client(server.url, read_s=0.5).open_file(FILE)) == b"f"
+
+
 def test_open_file__circle__fails(kit, server, client):
     server.on(FILE, kit.answer(302, Location=FILE))
 
@@ -550,8 +568,6 @@ def test_open_file__circle__fails(kit, server, client):
 
 
 def test_open_file__many_segments_at_once__resolve_once(kit, server, client, cdn):
-    from concurrent.futures import ThreadPoolExecutor
-
     on_both(kit, server, cdn)
 
     def segment(start):

@@ -247,6 +247,15 @@ def test_ask__one_limits_our_rate_and_one_failed__raises_no_line(kit, build):
         lines.ask("GET", PATH)
 
 
+def test_ask__one_limits_our_rate_and_one_is_down__raises_no_line(kit, build):
+    lines, servers = build("a", "b")
+    servers["a"].on(PATH, kit.answer(429, Retry_After="30"))
+    bring_down(kit, lines, "b")
+
+    with pytest.raises(NoLine):
+        lines.ask("GET", PATH)
+
+
 def test_ask__all_down__raises_at_once(kit, build):
     lines, servers = build("a")
     bring_down(kit, lines, "a")

@@ -93,7 +93,7 @@ def test_search__another_searches__waits_for_what_it_finds(locations):
     found = []
 
     def second():
-        with locations.search("/f", wait_s=10) as location:
+        with locations.search("/f", wait_s=60) as location:
             found.append(location)
 
     with locations.search("/f", wait_s=10) as mine:
@@ -103,6 +103,7 @@ def test_search__another_searches__waits_for_what_it_finds(locations):
     thread.join(10)
 
     assert mine is None
+    assert not thread.is_alive()
     assert found == [place("f")]
 
 

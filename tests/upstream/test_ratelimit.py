@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dingospeed.upstream.ratelimit import Budget, budgets, wait_s
+from dingospeed.upstream.ratelimit import DEFAULT_WAIT_S, Budget, budgets, wait_s
 
 
 def test_budgets__as_the_hub_writes_them__are_read():
@@ -30,7 +30,7 @@ def test_budgets__more_than_any_hub_has__are_cut():
 
 
 def test_wait__parameters_inside_the_name__are_no_parameters():
-    assert wait_s({"RateLimit": '"a;r=0;t=99";r=0;t=5'}, 0.0) == 5.0
+    assert wait_s({"RateLimit": '"a;t=99";r=0'}, 0.0) == DEFAULT_WAIT_S
 
 
 def test_wait__several_buckets_are_empty__is_for_the_last_of_them():

@@ -34,11 +34,21 @@ class Ending:
         self.heard.append((sent, error))
 
 
-def watched(pieces, closed):
-    try:
-        yield from pieces
-    finally:
-        closed.append(True)
+class Watched:
+    """An iterator that counts how often it is closed."""
+
+    def __init__(self, pieces):
+        self.closed = 0
+        self._pieces = iter(pieces)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._pieces)
+
+    def close(self):
+        self.closed += 1
 
 
 @given(
@@ -101,13 +111,22 @@ def test_iter__server_stops_midway__counts_what_was_taken_before():
 
 
 def test_close__reader_waits_in_a_generator__it_is_ended():
-    closed = []
-    body = Body(watched([b"abc", b"de"], closed))
+    ended_by: list[type] = []
+
+    def read():
+        try:
+            yield b"abc"
+        except GeneratorExit as end:
+            ended_by.append(type(end))
+            raise
+
+    body = Body(read())
 
     next(iter(body))
     body.close()
+    body.close()
 
-    assert closed == [True]
+    assert ended_by == [GeneratorExit]
 
 
 def test_close__with_an_error__is_told():
@@ -145,12 +164,14 @@ def test_body__under_another_server__gives_the_same_bytes(fd):
         def log_message(self, *_):
             pass
 
-    closed, ending = [], Ending()
+    pieces = Watched(
+        [FileSpan(fd, 0, 100_001), CONTENT[100_001:100_005], FileSpan(fd, 100_005, len(CONTENT))]
+    )
+    ending = Ending()
 
     def app(environ, start_response):
         start_response("200 OK", [("Content-Length", str(len(CONTENT)))])
-        pieces = [FileSpan(fd, 0, 100_001), CONTENT[100_001:100_005], FileSpan(fd, 100_005, len(CONTENT))]
-        return Body(watched(pieces, closed), on_end=ending)
+        return Body(pieces, on_end=ending)
 
     with make_server("127.0.0.1", 0, app, handler_class=Quiet) as server:
         thread = threading.Thread(target=server.handle_request)
@@ -160,5 +181,5 @@ def test_body__under_another_server__gives_the_same_bytes(fd):
         thread.join()
 
     assert got == CONTENT
-    assert closed == [True]
+    assert pieces.closed == 1
     assert ending.heard == [(len(CONTENT), None)]

@@ -1,0 +1,215 @@
+"""A whole mirror to test: gunicorn with two workers, and real clients of it."""
+
+import hashlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import yaml
+
+PATIENCE_S = 60
+# Impatient lines, so that broken ones are left within a test's time. A block is small and a segment has
+# eight, so that modest files have many of both.
+SETTINGS = {
+    "server": {"host": "127.0.0.1", "port": 0, "workers": 2, "graceful_timeout_s": 10},
+    "upstream": {"timeouts": {"connect_s": 1, "read_s": 2}, "probe_s": 0.2, "probe_max_s": 0.5},
+    "metadata": {"ttl_s": 3600},
+    "access": {"allowed_ttl_s": 3600, "denied_ttl_s": 3600},
+    "download": {"block_bytes": 65536, "segment_blocks": 8, "read_ahead": 4},
+}
+
+
+class Mirror:
+    """`dingospeed serve`, running."""
+
+    def __init__(self, folder, lines, settings):
+        self.folder = folder
+        self.repos = folder / "repos"
+        self.lines = lines
+        self.settings = settings
+        self.process = None
+        self.port = 0
+        self.log_path = folder / "mirror.log"
+
+    def start(self, *flags):
+        """Start, and wait until all workers answer. The port stays the same over restarts."""
+        merged = {
+            section: {**values, **self.settings.get(section, {})} for section, values in SETTINGS.items()
+        }
+        merged.update({section: values for section, values in self.settings.items() if section not in merged})
+        merged["server"]["port"] = self.port
+        merged["cache"] = {"repos": str(self.repos), "public": str(self.folder / "public")}
+        merged["upstream"] = {"lines": self.lines, **merged["upstream"]}
+        config = self.folder / "mirror.yaml"
+        config.write_text(yaml.safe_dump(merged))
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(("DINGO", "HF_"))}
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", "from dingospeed.cli import main; main()"]
+                + ["serve", "--config", str(config), *flags],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                cwd=self.folder,
+                env=environ,
+            )
+        ready = self.process.stdout.readline()
+        assert "ready on" in ready, self.log()
+        self.url = self.process.stdout.readline().split("=", 1)[1].strip()
+        self.port = urlsplit(self.url).port
+        return self
+
+    def stop(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                raise
+            finally:
+                self.process.stdout.close()
+
+    def restart(self, *flags):
+        self.stop()
+        return self.start(*flags)
+
+    def workers(self):
+        return psutil.Process(self.process.pid).children()
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def sealed(self):
+        """The etags of all complete blobs."""
+        return {path.name for path in (self.repos / "blobs").glob("??/*") if "." not in path.name}
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+
+    def get(self, path, *, method="GET", token=None, headers=None, body=None):
+        """Status, headers and body. A body cut short raises IncompleteRead or ConnectionError."""
+        sent = {"Authorization": f"Bearer {token}"} if token else {}
+        with closing(self.connect()) as connection:
+            connection.request(method, path, body=body, headers={**sent, **(headers or {})})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+
+    def json(self, path, **options):
+        status, headers, body = self.get(path, **options)
+        return status, headers, json.loads(body)
+
+
+class Client:
+    """The real huggingface_hub, in a process and a cache of its own."""
+
+    def __init__(self, folder, endpoint):
+        self.home = folder
+        self.endpoint = endpoint
+
+    def environ(self, token=None):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+        environ = {
+            **kept,
+            "HF_ENDPOINT": self.endpoint,
+            "HF_HOME": str(self.home),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            # Whoever goes round the mirror runs into a closed door.
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
+        if token:
+            environ["HF_TOKEN"] = token
+        return environ
+
+    def start(self, code, *, token=None):
+        """Python *code* with `from huggingface_hub import *` done; it prints JSON."""
+        text = "import json, sys\nfrom huggingface_hub import *\n" + textwrap.dedent(code)
+        return subprocess.Popen(
+            [sys.executable, "-c", text],
+            env=self.environ(token),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, code, *, token=None):
+        """What *code* prints as JSON. Fails with the client's own words."""
+        return finish(self.start(code, token=token))
+
+    def snapshot(self, repo, *, token=None, **arguments):
+        """Download a snapshot; {path: sha256} of what lies on disk then."""
+        called = f"snapshot_download({repo!r}, **{arguments!r})"
+        return hashes(Path(self.run(f"print(json.dumps({called}))", token=token)))
+
+
+def finish(process):
+    out, err = process.communicate(timeout=PATIENCE_S * 2)
+    assert process.returncode == 0, err[-4000:]
+    return json.loads(out.strip().splitlines()[-1])
+
+
+def hashes(folder):
+    """{relative path: sha256} of all files below *folder*."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): sha256_file(path) for path in files}
+
+
+def sha256_file(path):
+    with path.open("rb") as file:
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else _slow(file)
+        )
+
+
+def _slow(file):
+    digest = hashlib.sha256()
+    while data := file.read(1 << 20):
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def expected(repo, revision="main"):
+    """{path: sha256} of a repo of the fake Hub."""
+    return {path: repo.sha256(path, revision=revision) for path in repo.files(revision)}
+
+
+def all_at_once(calls):
+    """Run *calls* in threads, begun together; their results in order, exceptions as values."""
+    results = [None] * len(calls)
+    gate = threading.Barrier(len(calls))
+
+    def one(index, call):
+        gate.wait()
+        try:
+            results[index] = call()
+        except Exception as error:  # noqa: BLE001 - handed to the test
+            results[index] = error
+
+    threads = [threading.Thread(target=one, args=pair, daemon=True) for pair in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE_S * 2)
+    return results
+
+
+def wait_until(is_true, what="it"):
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_true():
+        assert time.monotonic() < deadline, f"{what} never came true"
+        time.sleep(0.02)
