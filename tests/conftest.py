@@ -88,7 +88,7 @@ def stub_file(tmp_path_factory):
 class Starter:
     """Starts stub servers: ``start(STUB_STALL_S=2, DINGOSPEED_SERVER__WORKERS=2)``."""
 
-    STUB = (sys.executable, str(ROOT / "tests/stub_server.py"))
+    stub = (sys.executable, str(ROOT / "tests/stub_server.py"))
 
     def __init__(self, homes, stub_file):
         self._homes = homes
@@ -116,7 +116,7 @@ class Starter:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         with (home / "stderr").open("w") as stderr:
             process = subprocess.Popen(
-                program or self.STUB,
+                program or self.stub,
                 env={**inherited, **{name: str(value) for name, value in variables.items()}},
                 stdout=subprocess.PIPE,
                 stderr=stderr,

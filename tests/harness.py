@@ -18,6 +18,7 @@ import psutil
 import yaml
 
 PATIENCE_S = 60
+PROGRAM = "from dingospeed.cli import main; main()"
 # Impatient lines, so that broken ones are left within a test's time. A block is small and a segment has
 # eight, so that modest files have many of both.
 SETTINGS = {
@@ -55,8 +56,7 @@ class Mirror:
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("DINGO", "HF_"))}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", "from dingospeed.cli import main; main()"]
-                + ["serve", "--config", str(config), *flags],
+                [sys.executable, "-c", PROGRAM, "serve", "--config", str(config), *flags],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

@@ -1,13 +1,17 @@
 import http.client
 import socket
+import ssl
+import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 pytestmark = pytest.mark.server
 
+ROOT = Path(__file__).parent.parent
 MIB = 1024 * 1024
 FOREVER = 8 * 1024 * MIB
 STALL_S = 3
@@ -315,6 +319,23 @@ def test_others__one_connection_always_has_its_next_request_ready__are_served(se
     sock.close()
 
     assert answered_at < 2000
+
+
+def test_tls__spans_sent__arrive_and_a_failure_is_seen(start, content):
+    certificate = ROOT / "tests/upstream/localhost.pem"
+    conf = ROOT / "conf/gunicorn.conf.py"
+    options = ["-c", str(conf), "--certfile", str(certificate), "--keyfile", str(certificate)]
+    server = start([sys.executable, "-m", "gunicorn", *options, "stub_server:as_app()"])
+    trusting = ssl._create_unverified_context()
+
+    def get(spec):
+        connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=trusting, timeout=30)
+        connection.request("GET", f"/body/{spec}")
+        return connection.getresponse().read()
+
+    assert get("f5-3000000,b7") == content[5:3000000] + b"x" * 7
+    with pytest.raises(http.client.IncompleteRead):
+        get("f0-100000,refuse,b5")
 
 
 def test_memory__many_clients_read_nothing__does_not_grow(start):

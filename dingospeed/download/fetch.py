@@ -161,6 +161,8 @@ def exactly(source: Source, span: Span) -> Generator[bytes, None, None]:
     Raises UpstreamError when they are fewer, or before there are more.
     """
     left = len(span)
+    if not left:
+        return
     pieces = source.read(span)
     try:
         for piece in pieces:

@@ -73,9 +73,7 @@ class Filling:
         return f"{self.blob.etag}.{segment}"
 
     def segment(self, index: int) -> Span:
-        return Span(
-            index * self.segment_bytes, min((index + 1) * self.segment_bytes, self.blob.size)
-        )
+        return Span(index * self.segment_bytes, min((index + 1) * self.segment_bytes, self.blob.size))
 
     def available(self, start: int, stop: int) -> int:
         """Where the run of bytes that can be read from *start* on ends; *start* when there is none.

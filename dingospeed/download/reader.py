@@ -11,29 +11,29 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
-from dingospeed import native
-from dingospeed.download.fetch import Fetcher, Source
-from dingospeed.download.filling import Fill, Filling, Fillings, content_hash
-from dingospeed.download.verify import Verifier, hash_span
+from dingospeed.download.fetch import Fetcher
+from dingospeed.download.filling import Fill, Filling, Fillings, Source
+from dingospeed.download.straight import HELD_BACK_BYTES, straight_through
+from dingospeed.download.verify import Verifier
 from dingospeed.errors import ContentMismatch, DingospeedError, StoreError, StoreFull, UpstreamError
 from dingospeed.metrics import Metrics
 from dingospeed.model import Blob, FileSpan, Piece, Span
 from dingospeed.store.blobs import Blobs
-from dingospeed.store.blockfile import State
+from dingospeed.store.header import State
 
 log = logging.getLogger(__name__)
 
 # How long to wait for news: of fillers in this process (who wake us) and in others (who can not).
 _HERE_S = 0.25
 _ELSEWHERE_S = 0.01
-# A reader to whom nothing comes for so long has lost its client long ago.
+# A reader whose segment does not grow for so long has lost its client long ago.
 _PATIENCE_S = 60
-# The end of a file that waits for the hash, and into how many parts it is cut: while the
-# hash is awaited all but the last trickle out, because a client gives up after ten silent seconds.
-_HELD_BACK_BYTES = 1 << 20
+# Into how many parts the end of a span is cut that waits for the hash: all but the last
+# trickle out meanwhile, because a client gives up after ten silent seconds.
 _TRICKLES = 32
 # Reads of content that came wrong, as long as nothing of it has left for the client.
 _HEALING_READS = 3
@@ -79,19 +79,24 @@ class Reader:
         Raises UpstreamError, Refusal or ContentMismatch when the bytes can not be had; what was
         yielded before stays true, but must not be taken for the whole.
         """
+        if span.stop > blob.size:
+            raise ValueError(f"{span} is not within {blob}")
+        if blob.size and not len(span):
+            return
         position = span.start
         for last_try in (False,) * (_HEALING_READS - 1) + (True,):
             try:
-                for piece in self._read_once(blob, span, source):
-                    yield piece
-                    position += len(piece)
+                with closing(self._read_once(blob, span, source)) as pieces:
+                    for piece in pieces:
+                        yield piece
+                        position += len(piece)
                 return
             except ContentMismatch:
                 # What has left can not be called back; what has not can be fetched again.
                 if position > span.start or last_try:
                     raise
 
-    def _read_once(self, blob: Blob, span: Span, source: Source) -> Iterator[Piece]:
+    def _read_once(self, blob: Blob, span: Span, source: Source) -> Generator[Piece, None, None]:
         for _ in range(_LOOKS):
             fd = self._blobs.open_sealed(blob)
             if fd is not None:
@@ -117,25 +122,25 @@ class Reader:
     def _walk(self, filling: Filling, span: Span, source: Source) -> Iterator[Piece]:
         position, asked = span.start, -1
         end = _End(filling, span, self._options.hold_s)
+        patience = _Patience(filling)
         fill: Fill | None = None
-        patience = time.monotonic() + _PATIENCE_S
+        self._verifier.ensure(filling)
         while position < span.stop:
             seen = filling.version
-            available = filling.available(position)
-            stop = min(available, end.open_until(position))
             segment = position // filling.segment_bytes
+            available = filling.available(position, span.stop)
+            # At most a segment at once, for the sake of those that are still to be fetched.
+            stop = min(available, end.open_until(position), filling.segment(segment).stop)
             if stop > position:
                 if segment != asked:  # Read ahead also while the client is busy with what is held.
                     asked = segment
-                    fill = self._fetcher.want(filling, Span(position, span.stop), source)
-                    self._verifier.ensure(filling)
+                    self._fetcher.want(filling, Span(position, span.stop), source)
                 try:
                     yield FileSpan(filling.file.fd, position, stop)
                 except GeneratorExit:
                     self._abandon(filling, source)
                     raise
-                position = stop
-                patience = time.monotonic() + _PATIENCE_S
+                position, fill = stop, None
                 continue
             if available == position:
                 if fill is not None and fill.is_done and fill.error is not None:
@@ -143,10 +148,11 @@ class Reader:
                         rest = Span(position, span.stop)
                         yield from self._straight_through(filling.blob, rest, source, filling, fill.error)
                         return
-                    raise fill.error
+                    # A source that fails others, for want of rights perhaps, need not fail us.
+                    if fill.source is source:
+                        raise fill.error.with_traceback(None)
                 fill = self._fetcher.want(filling, Span(position, span.stop), source)
-                if time.monotonic() > patience:
-                    raise UpstreamError("nothing arrived for too long")
+                patience.check(segment)
             self._verifier.ensure(filling)
             is_ours = fill is not None and not fill.is_done
             filling.wait(seen, _HERE_S if is_ours else _ELSEWHERE_S)
@@ -154,61 +160,48 @@ class Reader:
     def _straight_through(
         self, blob: Blob, span: Span, source: Source, filling: Filling | None, why: StoreFull
     ) -> Iterator[Piece]:
-        """No space: the bytes go from the source to the client, and are checked on the way.
-
-        Checked as long as the part before *span* is held, or there is none.
-        """
         log.error("blob %s served straight through: %s", blob.etag[:12], why)
         self._metrics.store_full.inc()
-        is_checked = span.stop == blob.size and (
-            span.start == 0 or (filling is not None and filling.file.held_until(0) >= span.start)
-        )
-        if not is_checked:
-            yield from source.read(span)
-            return
-        hash, position, tail = content_hash(blob), span.start, bytearray()
-        if filling is not None:
-            native.run(hash_span, hash, filling.file.fd, 0, span.start)
-        open_until = max(span.start, blob.size - _HELD_BACK_BYTES)
-        for piece in source.read(span):
-            hash.update(piece)
-            free = max(0, min(len(piece), open_until - position))
-            position += len(piece)
-            if free:
-                yield piece[:free]
-            tail += piece[free:]
-        if hash.hexdigest() != blob.etag:
+        try:
+            yield from straight_through(blob, span, source, filling)
+        except ContentMismatch:
             self._blobs.count_rejection(blob)
-            raise ContentMismatch(blob.etag, hash.hexdigest())
-        yield bytes(tail)
+            raise
 
     def _abandon(self, filling: Filling, source: Source) -> None:
         """The client left. Fetch the rest of the file all the same, if that is wished."""
         if filling.is_finishing or filling.file.held_bytes() < self._options.finish_share * filling.blob.size:
             return
         filling.is_finishing = True
+        threading.Thread(target=self._finish, args=(filling, source), name="finish", daemon=True).start()
 
-        def finish() -> None:
-            try:
-                for _ in self.read(filling.blob, filling.blob.whole, source):
-                    pass
-            except DingospeedError as error:
-                log.warning("abandoned blob %s not finished: %s", filling.blob.etag[:12], error)
-            finally:
-                filling.is_finishing = False
-
-        threading.Thread(target=finish, name="finish", daemon=True).start()
+    def _finish(self, filling: Filling, source: Source) -> None:
+        try:
+            with closing(self._read_once(filling.blob, filling.blob.whole, source)) as pieces:
+                for piece in pieces:
+                    if isinstance(piece, bytes):
+                        return  # Straight through, and to nobody.
+        except (DingospeedError, OSError) as error:
+            log.warning("abandoned blob %s not finished: %s", filling.blob.etag[:12], error)
+        finally:
+            filling.is_finishing = False
 
 
 class _End:
-    """How far a reader may go: not to the end of a file whose hash is still unknown."""
+    """How far a reader may go: not to the end of a file whose hash is still unknown.
+
+    The last reader to finish is the one that completes a client's file, whichever part it
+    reads: to a file that is complete and not yet checked every reader is the last one.
+    """
 
     def __init__(self, filling: Filling, span: Span, hold_s: float) -> None:
         self._filling = filling
         self._span = span
         self._hold_s = hold_s
-        size = filling.blob.size
-        self._from = max(span.start, size - _HELD_BACK_BYTES) if span.stop == size else span.stop
+        self._is_last_part = span.stop == filling.blob.size
+        # A few bytes from the middle are no part of a download.
+        is_held_back = self._is_last_part or len(span) >= HELD_BACK_BYTES
+        self._from = max(span.start, span.stop - HELD_BACK_BYTES) if is_held_back else span.stop
         self._reached: float | None = None
         self._complete: float | None = None
 
@@ -217,17 +210,37 @@ class _End:
         if position < self._from:
             return self._from
         file = self._filling.file
-        if file.state is State.SEALED or not self._is_checkable():
+        is_complete = file.is_complete
+        if file.state is State.SEALED or not (is_complete or self._completes()):
             return self._span.stop
         now = time.monotonic()
         self._reached = self._reached or now
-        if file.is_complete:
+        if is_complete:
             self._complete = self._complete or now
             if now > self._complete + self._hold_s:
                 raise UpstreamError("the content could not be checked in time")
-        ticks = int((now - self._reached) * _TRICKLES / self._hold_s)
-        return self._from + (self._span.stop - self._from) * min(ticks, _TRICKLES - 1) // _TRICKLES
+        waited = (now - self._reached) / self._hold_s if self._hold_s else 1.0
+        ticks = min(int(waited * _TRICKLES), _TRICKLES - 1)
+        return self._from + (self._span.stop - self._from) * ticks // _TRICKLES
 
-    def _is_checkable(self) -> bool:
+    def _completes(self) -> bool:
         """Whether this reader's own span is the last that the file lacks."""
-        return self._filling.file.held_until(0) >= self._span.start
+        start = self._span.start
+        return self._is_last_part and self._filling.file.available(0, start) >= start
+
+
+class _Patience:
+    """Raises UpstreamError when the segment waited for does not grow."""
+
+    def __init__(self, filling: Filling) -> None:
+        self._filling = filling
+        self._seen: tuple[int, bytes] | None = None
+        self._until = 0.0
+
+    def check(self, segment: int) -> None:
+        seen = (segment, self._filling.file.progress(segment))
+        now = time.monotonic()
+        if seen != self._seen:
+            self._seen, self._until = seen, now + _PATIENCE_S
+        elif now > self._until:
+            raise UpstreamError("nothing arrived for too long")

@@ -15,7 +15,7 @@ import time
 
 from dingospeed import native
 from dingospeed.download.filling import Filling, Fillings
-from dingospeed.errors import ContentMismatch, DingospeedError, StoreError
+from dingospeed.errors import ContentMismatch, DingospeedError, StoreError, StoreFull
 from dingospeed.flight.leases import Lease, Leases
 from dingospeed.metrics import Metrics
 from dingospeed.store.blobs import Blobs
@@ -28,7 +28,7 @@ _STEP_BYTES = 8 << 20
 _READ_BYTES = 1 << 20
 # How often what was written is brought to the disk: what a power cut can cost.
 _SYNC_EVERY_S = 10
-_WAIT_S = 0.25
+_WAIT_S = 0.05
 # How long a verifier stays after the last reader left: to many clients a file is a row of
 # short reads, and each new verifier would have to hash all that is held once more.
 _LINGER_S = 60
@@ -76,9 +76,10 @@ class Verifier:
             failure = StoreError(f"content of {filling.blob.etag} could not be checked: {error}")
             log.exception("blob %s could not be checked", filling.blob.etag)
         finally:
-            filling.end_verifying(failure)
+            # Dropped first: who fails comes again, and is to find a filling of its own.
             if failure is not None or filling.file.state is not State.FILLING:
                 self._fillings.drop(filling)
+            filling.end_verifying(failure)
             self._fillings.leave(filling)
 
     def _follow(self, filling: Filling) -> ContentMismatch | None:
@@ -138,7 +139,10 @@ class _Syncs:
             return
         held = self._file.held_bytes()
         if self._synced < held < self._file.blob.size:  # The end is synced by sealing.
-            native.run(self._file.sync)
+            try:
+                native.run(self._file.sync)
+            except StoreFull as error:
+                log.warning("blob %s not brought to the disk: %s", self._file.blob.etag[:12], error)
             self._synced = held
         self._due = time.monotonic() + _SYNC_EVERY_S
 

@@ -75,9 +75,7 @@ class BlockFile:
             raise
 
     @classmethod
-    def create(
-        cls, path: Path, blob: Blob, *, block_bytes: int, segment_blocks: int, boot_id: bytes
-    ) -> None:
+    def create(cls, path: Path, blob: Blob, *, block_bytes: int, segment_blocks: int, boot_id: bytes) -> None:
         """Make an empty file, unless there is one. It appears whole or not at all.
 
         Raises StoreFull.
@@ -96,7 +94,7 @@ class BlockFile:
                 pass
             finally:
                 os.close(fd)
-                os.unlink(beside)
+                beside.unlink()
 
     # --- what is held -----------------------------------------------------------
 
@@ -137,7 +135,7 @@ class BlockFile:
 
         Empty when all is held. Looks at the disk each time: another process may be writing.
         """
-        position = span.start - span.start % self.block_bytes
+        position = span.start - span.start % self.block_bytes if len(span) else span.stop
         while position < span.stop:
             position = self.held_until(position, span.stop)
             if position >= span.stop:
@@ -157,6 +155,13 @@ class BlockFile:
             return None
         block = reached // self.block_bytes
         return Span(reached, min((block + 1) * self.block_bytes, self.blob.size))
+
+    def progress(self, segment: int) -> bytes:
+        """Something that differs whenever a fill of *segment* got on."""
+        bits = self._geometry.segment_blocks // 8
+        at = self._geometry.written + segment * bits
+        reached = os.pread(self.fd, REACHED_BYTES, self._geometry.reached + segment * REACHED_BYTES)
+        return os.pread(self.fd, bits, at) + reached
 
     def held_bytes(self) -> int:
         """How much of the content is here; blocks half written do not count."""
@@ -259,7 +264,7 @@ class BlockFile:
         with holding(self.path, self.fd) as is_there, full_disk_is_ours():
             # Gone: thrown out of the cache meanwhile. Its readers still have the right bytes.
             if is_there:
-                os.rename(self.path, target)
+                self.path.rename(target)
             os.ftruncate(self.fd, self.blob.size)
         os.utime(self.fd)  # Arrival is the mtime, and this is the moment.
 

@@ -6,17 +6,19 @@ another worker's write is seen at the next read, for the price of a stat.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cachetools import LRUCache
+
+from dingospeed.store.space import NO_SPACE
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class Documents:
         The value is shared: whoever changes it changes it for all. Copy first.
         """
         try:
-            status = os.stat(path)
+            status = path.stat()
         except FileNotFoundError:
             return None
         signature = (status.st_ino, status.st_size, status.st_mtime_ns)
@@ -74,14 +76,14 @@ class Documents:
     def write(self, path: Path, value: Any) -> bool:
         """Replace the document. False when the disk is full: then it was not kept."""
         beside = path.with_name(f".{path.name[:100]}.{os.getpid()}-{time.monotonic_ns()}")
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             beside.write_bytes(text)
-            os.replace(beside, path)
+            beside.replace(path)
         except OSError as error:
             beside.unlink(missing_ok=True)
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in NO_SPACE:
                 raise
             log.error("document %s not kept: no space for the cache", path.name)
             return False
@@ -89,10 +91,8 @@ class Documents:
 
     def touch(self, path: Path) -> None:
         """Say that the document was found to be still right just now."""
-        try:
+        with suppress(FileNotFoundError):
             os.utime(path)
-        except FileNotFoundError:
-            pass
 
     def delete(self, path: Path) -> None:
         path.unlink(missing_ok=True)
@@ -107,7 +107,7 @@ class Documents:
     def _set_aside(self, path: Path, error: ValueError) -> None:
         aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
         try:
-            os.rename(path, aside)
+            path.rename(aside)
         except FileNotFoundError:
             return
         log.error("document %s set aside as %s: %s", path.name, aside.name, error)

@@ -75,6 +75,7 @@ def file_name(text: str) -> str:
     """One safe path component for any text: quoted, or hashed where that gets too long."""
     quoted = quote(text, safe="")
     if len(quoted) > _MAX_NAME_BYTES:
-        return "sha256-" + hashlib.sha256(text.encode()).hexdigest()
-    # quote() leaves dots alone; a name of dots only would be a way out.
-    return quoted.replace(".", "%2E") if not quoted.strip(".") else quoted
+        # No quoted text begins so: what follows a percent sign there is hex.
+        return "%sha256-" + hashlib.sha256(text.encode()).hexdigest()
+    # quote() leaves dots alone; a name of dots only would be a way out, and an empty one no name.
+    return quoted if quoted.strip(".") else quoted.replace(".", "%2E") or "%"

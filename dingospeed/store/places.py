@@ -37,7 +37,7 @@ def holding(path: Path, fd: int) -> Iterator[bool]:
 def stands_at(path: Path, fd: int) -> bool:
     """Whether the open file *fd* is the one that *path* names."""
     try:
-        there = os.stat(path)
+        there = path.stat()
     except FileNotFoundError:
         return False
     here = os.fstat(fd)
@@ -50,7 +50,7 @@ def set_aside(path: Path, fd: int, why: str) -> None:
         if not is_there:
             return
         aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
-        os.rename(path, aside)
+        path.rename(aside)
     log.error("blob %s set aside as %s: %s", path.name, aside.name, why)
 
 

@@ -125,7 +125,8 @@ class Api:
     def _commits(self, request: Request, repo: Repo, caller: User | None, route: ApiRoute) -> Reply:
         history = _commit_at(repo, "/".join(route.rest)).history()
         arguments = request.arguments
-        limit, number = limit_of(arguments, COMMITS_PER_PAGE), int(arguments.get("p", "0"))
+        limit = limit_of(arguments, COMMITS_PER_PAGE)
+        number = int(arguments["p"]) if arguments.get("p", "").isdecimal() else 0
         author = repo.id.partition("/")[0]
         items = [documents.commit_item(commit, author) for commit in history[number * limit :][:limit]]
         headers = {"X-Total-Count": str(len(history))}

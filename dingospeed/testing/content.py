@@ -66,7 +66,10 @@ class Content:
         """Where a repo asked for by a former name, or with wrong capitals, is to be found."""
         if (type, id) in self.repos:
             return None
-        moved = self._moves.get((type, id))
+        moved, seen = self._moves.get((type, id)), {id}
+        while moved is not None and (type, moved) not in self.repos and moved not in seen:
+            seen.add(moved)
+            moved = self._moves.get((type, moved))
         if moved is not None:
             return moved
         return next(

@@ -14,12 +14,13 @@ UNKNOWN_TOKEN = "?"
 
 @dataclass(eq=False)
 class Call:
-    """One request and what became of it; the last four are written while it is answered.
+    """One request and what became of it; the last five are written while it is answered.
 
     *kind* is where it went: "api", "resolve", "raw", "resolve-cache", "cdn" or "other";
     *route* says more of an API call: "revision", "tree", "paths-info", "xet-read-token"…
     *authorization* is the user whose token was sent, "?" for a token of nobody, else None.
-    *path* is decoded, *query* is not; *time* is in seconds since the epoch.
+    *path* is decoded, *query* is not; *time* and *ended* are in seconds since the epoch, *ended* None
+    until nothing more will be sent.
     """
 
     host: Host
@@ -34,6 +35,7 @@ class Call:
     route: str = ""
     status: int = 0
     bytes_sent: int = 0
+    ended: float | None = None
     faults: list[str] = field(default_factory=list)
 
 

@@ -52,7 +52,7 @@ _BY_TYPE: Mapping[str, Document] = {
         "model-index": None,
         "config": {},
         "transformersInfo": {},
-        "widgetData": [],
+        "widgetData": {},
         "spaces": [],
     },
     "datasets": {"citation": None, "description": "", "paperswithcode_id": None},

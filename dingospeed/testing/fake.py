@@ -10,6 +10,7 @@ with FakeHub() as hub:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -29,9 +30,10 @@ from dingospeed.testing.cdn import Cdn
 from dingospeed.testing.content import Content, User
 from dingospeed.testing.control import CONTROL_PREFIX, Control
 from dingospeed.testing.counters import Call, Counters, Host
-from dingospeed.testing.faultkinds import KINDS, FaultKind
+from dingospeed.testing.faultkinds import KINDS
 from dingospeed.testing.faults import Fault, FaultBook, meet_reply, meet_request
 from dingospeed.testing.files import Files
+from dingospeed.testing.mischief import FaultKind
 from dingospeed.testing.ratelimits import RateLimits
 from dingospeed.testing.repos import Gated, Repo
 from dingospeed.testing.routes import kind_of
@@ -128,6 +130,7 @@ class FakeHub:
         method: str | None = None,
         host: Host | None = None,
         path_contains: str | None = None,
+        status: int | None = None,
     ) -> list[Call]:
         """The calls for which everything given is true."""
         return [
@@ -137,6 +140,7 @@ class FakeHub:
             and route in (None, call.route)
             and method in (None, call.method)
             and host in (None, call.host)
+            and status in (None, call.status)
             and (path_contains is None or path_contains in call.path)
         ]
 
@@ -235,7 +239,10 @@ class FakeHub:
         def on_sent(count: int) -> None:
             call.bytes_sent += count
 
-        reply.on_sent = on_sent
+        def on_end() -> None:
+            call.ended = time.time()
+
+        reply.on_sent, reply.on_end = on_sent, on_end
         call.status = reply.status
         return reply
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Event, Lock
 
-from dingospeed.testing.faultkinds import FaultKind
+from dingospeed.testing.mischief import FaultKind
 from dingospeed.testing.wire import Reply, Request
 
 # Where a fault may sit, and the kinds of calls that are hit there.

@@ -12,8 +12,9 @@ from threading import Event
 from dingospeed.testing.control import HELP
 from dingospeed.testing.demo import GRANTED_TOKEN, OTHER_TOKEN, demo_content
 from dingospeed.testing.fake import Address, FakeHub
-from dingospeed.testing.faultkinds import KINDS, FaultKind
+from dingospeed.testing.faultkinds import KINDS
 from dingospeed.testing.faults import PLACES
+from dingospeed.testing.mischief import FaultKind
 
 __all__ = ["FakeHub", "main"]
 

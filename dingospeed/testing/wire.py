@@ -74,7 +74,7 @@ class Reply:
     *declared* becomes Content-Length (None: the body is chunked), and may be made to lie.
     *wrappers* change the pieces on their way out; headers *dropped* (lower case) are left out.
     *on_sent* learns how many bytes of body are being sent; a negative number takes back what
-    could not be.
+    could not be. *on_end* is called when nothing more will be sent.
     """
 
     status: int
@@ -88,6 +88,7 @@ class Reply:
     wrappers: list[Wrapper] = field(default_factory=list)
     dropped: set[str] = field(default_factory=set)
     on_sent: Callable[[int], None] = field(default=lambda _: None)
+    on_end: Callable[[], None] = field(default=lambda: None)
 
     def __post_init__(self) -> None:
         self.declared = self.length
@@ -119,6 +120,8 @@ class Listener:
         self._lock = Lock()
 
     def start(self) -> None:
+        if self._listening is not None:
+            return
         self._listening = socket.create_server((self.host, self.port), backlog=512)
         self.port = self._listening.getsockname()[1]
         Thread(target=self._accept, args=(self._listening,), name=f"accept:{self.port}", daemon=True).start()
@@ -156,7 +159,7 @@ class Listener:
                         pass
                 except HangUp as wish:
                     _hang_up(connection, reset=wish.reset)
-        except (OSError, http.client.HTTPException):
+        except (OSError, ValueError, http.client.HTTPException):
             pass  # whoever asked has left, or does not speak HTTP
         finally:
             with self._lock:
@@ -171,7 +174,10 @@ class Listener:
         except Exception:
             log.exception("the fake has a fault of its own: %s %s", request.method, request.target)
             reply = Reply(500, {"Content-Type": "text/plain"}, Plain(b"the fake has a fault of its own\n"))
-        _send(connection, _head(reply, is_last=request.is_last), reply)
+        try:
+            _send(connection, _head(reply, is_last=request.is_last), reply)
+        finally:
+            reply.on_end()
         return not request.is_last
 
 

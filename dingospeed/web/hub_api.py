@@ -112,6 +112,7 @@ def everything_else(rest: str) -> Response:
 
 def _forwarded() -> Response:
     query = request.query_string.decode("latin-1")
+    paths.path_of(request.path.strip("/"))
     path = request.environ["PATH_INFO"] + (f"?{query}" if query else "")
     accept = request.headers.get("Accept", "*/*")
     answer = services().forward.get(path, caller(), accept=accept, own_url=own_url())

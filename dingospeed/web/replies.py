@@ -145,7 +145,8 @@ def refused(error: DingospeedError, *, is_api: bool) -> Response:
     else:
         response = Response(message, error.status, content_type="text/plain; charset=utf-8")
     headers = response.headers
-    headers["X-Error-Message"] = message.encode("ascii", "replace").decode()
+    # What a header may not hold would end the connection instead of the matter.
+    headers["X-Error-Message"] = "".join(char if " " <= char <= "~" else "?" for char in message)
     if error.code:
         headers["X-Error-Code"] = error.code
     if error.retry_after_s:

@@ -1,9 +1,32 @@
 """The fake Hub in this process, mirrors beside it, clients beside those."""
 
+from contextlib import contextmanager
+
 import pytest
 
-from dingospeed.testing.hub import FakeHub
+from dingospeed.testing import FakeHub
 from tests.harness import Client, Mirror
+
+
+@contextmanager
+def mirrors_in(folder):
+    """A function that makes mirrors, each with a cache of its own; they are stopped at the end."""
+    made = []
+
+    def make(*hubs, **settings):
+        own = folder / f"mirror{len(made)}"
+        own.mkdir()
+        # Only the first is the Hub itself; the others are lines that must see no token.
+        lines = [{"url": hub.url, "hub": index == 0} for index, hub in enumerate(hubs)]
+        mirror = Mirror(own, lines, settings)
+        made.append(mirror)
+        return mirror.start()
+
+    try:
+        yield make
+    finally:
+        for mirror in made:
+            mirror.stop()
 
 
 @pytest.fixture
@@ -14,33 +37,33 @@ def hub():
 
 @pytest.fixture
 def second_hub(hub):
-    """The same content over another line, which is not the Hub."""
+    """The same content over another line."""
     with FakeHub(content=hub.content) as second:
         yield second
 
 
 @pytest.fixture
 def make_mirror(tmp_path):
-    """Mirrors, each with a cache of its own; stopped at the end."""
-    made = []
-
-    def make(*hubs, start=True, is_hub=(True,), **settings):
-        folder = tmp_path / f"mirror{len(made)}"
-        folder.mkdir()
-        marks = [*is_hub, *[False] * len(hubs)]
-        lines = [{"url": hub.url, "hub": mark} for hub, mark in zip(hubs, marks, strict=False)]
-        mirror = Mirror(folder, lines, settings)
-        made.append(mirror)
-        return mirror.start() if start else mirror
-
-    yield make
-    for mirror in made:
-        mirror.stop()
+    with mirrors_in(tmp_path) as make:
+        yield make
 
 
 @pytest.fixture
 def mirror(make_mirror, hub):
     return make_mirror(hub)
+
+
+@pytest.fixture(scope="module")
+def shared_hub():
+    with FakeHub() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def shared_mirror(shared_hub, tmp_path_factory):
+    """One mirror for all tests of a module, for those that each bring a repo of their own."""
+    with mirrors_in(tmp_path_factory.mktemp("shared")) as make:
+        yield make(shared_hub)
 
 
 @pytest.fixture

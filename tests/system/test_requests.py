@@ -5,22 +5,35 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from dingospeed.testing.hub import Generated
+from dingospeed.testing import Generated
 
 pytestmark = pytest.mark.server
 
 BIG = Generated(size=200_000, seed=6)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def hub(shared_hub):
+    return shared_hub
+
+
+@pytest.fixture(scope="module")
+def mirror(shared_mirror):
+    return shared_mirror
+
+
+@pytest.fixture(scope="module")
 def repo(hub):
-    repo = hub.add_repo("models", "org/model")
+    return make_repo(hub, "org/model")
+
+
+def make_repo(hub, id):
+    repo = hub.add_repo("models", id)
     repo.commit({"a.txt": b"0123456789", "empty": b"", "big.bin": BIG, "dir/b.txt": b"b"})
     return repo
 
 
 @pytest.mark.parametrize("path", ["a.txt", "big.bin"])
-@pytest.mark.parametrize("is_cached", [False, True], ids=["cold", "cached"])
 @pytest.mark.parametrize(
     ("header", "start", "stop"),
     [
@@ -33,18 +46,25 @@ def repo(hub):
         ("bytes=0-", 0, None),
     ],
 )
-def test_range__satisfiable__exactly_that_part(repo, mirror, path, is_cached, header, start, stop):
+def test_range__satisfiable__exactly_that_part_cold_and_cached(
+    hub, mirror, request, path, header, start, stop
+):
+    # Content of its own, so that it is cold.
+    name = f"org/range-{abs(hash(request.node.name))}"
+    repo = hub.add_repo("models", name)
+    seed = abs(hash(name)) % 10_000
+    repo.commit({"a.txt": name.encode(), "big.bin": Generated(size=200_000 + seed, seed=seed)})
     content = repo.content(path)
-    if is_cached:
-        mirror.get(f"/org/model/resolve/main/{path}")
-
-    status, headers, body = mirror.get(f"/org/model/resolve/main/{path}", headers={"Range": header})
-
     wanted = content[start:stop]
     first = len(content) + start if start < 0 else start
-    assert (status, body) == (206, wanted)
-    assert headers["Content-Range"] == f"bytes {first}-{first + len(wanted) - 1}/{len(content)}"
-    assert headers["Content-Length"] == str(len(wanted))
+
+    for _ in range(2):
+        status, headers, body = mirror.get(f"/{name}/resolve/main/{path}", headers={"Range": header})
+
+        assert (status, body) == (206, wanted)
+        assert headers["Content-Range"] == f"bytes {first}-{first + len(wanted) - 1}/{len(content)}"
+        assert headers["Content-Length"] == str(len(wanted))
+        assert mirror.get(f"/{name}/resolve/main/{path}")[2] == content
 
 
 @pytest.mark.parametrize("header", ["bytes=10-", "bytes=10-20", "bytes=-0", "bytes=99999999999999999999-"])
@@ -114,46 +134,55 @@ def test_if_none_match__same_etag__304(repo, mirror):
 
 
 NUL, LONG = "%00", "x" * 300
+BAD_FILES = [
+    ("org/model", "main", "../../etc/passwd"),
+    ("org/model", "main", "%2e%2e/%2e%2e/etc/passwd"),
+    ("org/model", "main", "..%2F..%2Fetc%2Fpasswd"),
+    ("org/model", "main", f"a{NUL}b"),
+    ("org/model", "main", LONG),
+    ("org/model", "main", "a/" * 2100 + "b"),
+    ("org/model", "main", "%ff%fe"),
+    ("org/model", "..", "a.txt"),
+    ("org/model", "..%2F..%2F..", "a.txt"),
+    ("org/model", NUL, "a.txt"),
+    ("org/model", "r" * 400, "a.txt"),
+    ("org/model", "%0a", "a.txt"),
+    ("..", "main", "a.txt"),
+    ("%2e%2e/%2e%2e", "main", "a.txt"),
+    ("org/..", "main", "a.txt"),
+    (f"org/mo{NUL}del", "main", "a.txt"),
+    (f"org/{LONG}", "main", "a.txt"),
+    ("-x/y", "main", "a.txt"),
+    ("datasets/..", "main", "a.txt"),
+    ("org/%2e%2e%2f%2e%2e", "main", "a.txt"),
+]
+BAD_TREES = ["..", "a/../b", NUL, LONG, "a//b", "%ff", "..%2F..%2Fetc"]
+BAD_API = [
+    "models/..",
+    "models/../x",
+    "datasets/%2e%2e/x/revision/main",
+    f"models/org/model/revision/{NUL}",
+    "models/org/model/revision/..",
+    "models/org/model/refs/..",
+    "models/org/model/commits/%2e%2e",
+    "unknown/org/model/tree/main",
+    "unknown/org/model/revision/main",
+    "models/org/model/tree/main?limit=x",
+    "models/org/model/tree/main?limit=-1",
+    "models/org/model/tree/main?cursor=%00",
+    "resolve-cache/models/org/model/main/../x",
+    "resolve-cache/what/org/model/main/x",
+]
 BAD = [
-    f"/api/models/org/model/tree/main/{part}" for part in ("..", "a/../b", NUL, LONG, "a//b", "%ff", "..%2F..%2Fetc")
-] + [
-    f"/{repo}/resolve/{revision}/{path}"
-    for repo, revision, path in [
-        ("org/model", "main", "../../etc/passwd"),
-        ("org/model", "main", "%2e%2e/%2e%2e/etc/passwd"),
-        ("org/model", "main", "..%2F..%2Fetc%2Fpasswd"),
-        ("org/model", "main", f"a{NUL}b"),
-        ("org/model", "main", LONG),
-        ("org/model", "main", "a/" * 2100 + "b"),
-        ("org/model", "main", "%ff%fe"),
-        ("org/model", "..", "a.txt"),
-        ("org/model", "..%2F..%2F..", "a.txt"),
-        ("org/model", NUL, "a.txt"),
-        ("org/model", "r" * 400, "a.txt"),
-        ("org/model", "%0a", "a.txt"),
-        ("..", "main", "a.txt"),
-        ("%2e%2e/%2e%2e", "main", "a.txt"),
-        ("org/..", "main", "a.txt"),
-        (f"org/mo{NUL}del", "main", "a.txt"),
-        (f"org/{LONG}", "main", "a.txt"),
-        ("-x/y", "main", "a.txt"),
-        ("datasets/..", "main", "a.txt"),
-        ("org/%2e%2e%2f%2e%2e", "main", "a.txt"),
-    ]
-] + [
-    f"/api/{rest}"
-    for rest in (
-        "models/..", "models/../x", "datasets/%2e%2e/x/revision/main", f"models/org/model/revision/{NUL}",
-        "models/org/model/revision/..", "models/org/model/refs/..", "unknown/org/model/tree/main",
-        "unknown/org/model/revision/main", "models/org/model/tree/main?limit=x", "models/org/model/tree/main?limit=-1",
-        "models/org/model/tree/main?cursor=%00", "resolve-cache/models/org/model/main/../x", "resolve-cache/what/org/model/main/x",
-    )
-]  # fmt: skip
+    *(f"/{repo}/resolve/{revision}/{path}" for repo, revision, path in BAD_FILES),
+    *(f"/api/models/org/model/tree/main/{path}" for path in BAD_TREES),
+    *(f"/api/{rest}" for rest in BAD_API),
+]
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path[:60])
 def test_bad_request__any__hubs_error_shape_and_nothing_outside(repo, mirror, path):
-    before = {entry for entry in mirror.folder.iterdir()}
+    before = set(mirror.folder.iterdir())
 
     status, headers, body = mirror.get(path)
 
@@ -162,7 +191,7 @@ def test_bad_request__any__hubs_error_shape_and_nothing_outside(repo, mirror, pa
     assert b"Traceback" not in body
     if path.startswith("/api/"):
         assert json.loads(body)["error"]
-    assert {entry for entry in mirror.folder.iterdir()} == before
+    assert set(mirror.folder.iterdir()) == before
     assert "nobody foresaw" not in mirror.log()
     assert {entry.name for entry in mirror.repos.iterdir()} <= {"blobs", "run", "api", "access"}
 
@@ -183,19 +212,22 @@ def test_answers__all_kinds__name_no_upstream_and_no_xet(hub, repo, mirror):
     hub.content.page_size = 10
     hosts = [urlsplit(hub.url).netloc, urlsplit(hub.cdn_url).netloc, "huggingface.co", "hf.co"]
     sha = repo.branches["main"]
+    api, files = "/api/models/org/model", "/org/model/resolve"
     asked = [
         ("GET", path)
         for path in (
-            "/api/models/org/model", "/api/models/org/model?blobs=true", "/api/models/org/model/revision/main",
-            f"/api/models/org/model/revision/{sha}", "/api/models/org/model?expand=siblings&expand=sha",
-            "/api/models/org/model/tree/main", "/api/models/org/model/tree/main?recursive=true",
-            "/api/models/org/model/tree/main?recursive=true&limit=5", "/api/models/org/model/tree/main?expand=true",
-            "/api/models/org/model/tree/main/many", "/api/models/org/model/refs", "/api/models/org/model/commits/main",
-            "/api/models?search=org&limit=1", "/api/whoami-v2", "/api/models/org/model/xet-read-token/main",
-            "/api/models/org/none", "/org/none/resolve/main/x", "/org/model/resolve/main/none", "/org/model/resolve/none/a.txt",
-            "/org/model/resolve/main/a.txt", "/org/model/resolve/main/big.bin", "/metrics", "/", "/-/healthz", "/api/models/org/model/nothing",
+            *(f"{api}{rest}" for rest in ("", "?blobs=true", "/revision/main", f"/revision/{sha}")),
+            f"{api}?expand=siblings&expand=sha",
+            *(
+                f"{api}/tree/main{rest}"
+                for rest in ("", "?recursive=true", "?limit=5", "?expand=true", "/many")
+            ),
+            *(f"{api}/{rest}" for rest in ("refs", "commits/main", "xet-read-token/main", "nothing")),
+            *("/api/models?search=org&limit=1", "/api/whoami-v2", "/api/models/org/none"),
+            *(f"{files}/{rest}" for rest in ("main/a.txt", "main/big.bin", "main/none", "none/a.txt")),
+            *("/org/none/resolve/main/x", "/metrics", "/", "/-/healthz"),
         )
-    ]  # fmt: skip
+    ]
     asked += [("HEAD", path) for _, path in asked]
 
     for method, path in asked:

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import random
+import signal
+import subprocess
+
+import pytest
+
+from dingospeed.model import Blob
+from dingospeed.store.blobs import Blobs
+from dingospeed.store.layout import Layout
+
+
+def content_of(size, seed=0):
+    """Random bytes, and the blob that they are."""
+    content = random.Random(seed).randbytes(size)
+    return content, Blob(hashlib.sha256(content).hexdigest(), size)
+
+
+@pytest.fixture
+def content_of_size():
+    return content_of
+
+
+@pytest.fixture
+def layout(tmp_path):
+    layout = Layout(tmp_path / "repos")
+    layout.prepare()
+    return layout
+
+
+@pytest.fixture
+def blobs(layout):
+    return Blobs(layout=layout, block_bytes=4096)
+
+
+class Killed(BaseException):
+    """Never raised: a killed process unwinds nothing."""
+
+
+class Children:
+    """Runs functions in processes of their own."""
+
+    def run(self, function, *arguments):
+        """Run to the end; the exit code, or minus the signal that ended it."""
+        return self.wait(self.start(function, *arguments))
+
+    def start(self, function, *arguments):
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            function(*arguments)
+            code = 0
+        finally:
+            os._exit(code)
+
+    def wait(self, pid):
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def run_until_call(self, number, function, *arguments):
+        """Run, and kill -9 before the call with this *number* of all that change the disk.
+
+        True when it was killed, False when it came to its end before.
+        """
+
+        def limited():
+            left = number
+
+            def dying(call):
+                def counted(*args, **kwargs):
+                    nonlocal left
+                    left -= 1
+                    if left < 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    return call(*args, **kwargs)
+
+                return counted
+
+            for name in ("open", "pwrite", "ftruncate", "link", "rename", "unlink", "fdatasync", "utime", "close"):
+                setattr(os, name, dying(getattr(os, name)))
+            function(*arguments)
+
+        code = self.run(limited)
+        assert code in (0, -signal.SIGKILL)
+        return code != 0
+
+
+@pytest.fixture
+def children():
+    return Children()
+
+
+class Disk:
+    """A disk with little space, or one that says so."""
+
+    def __init__(self, path, monkeypatch):
+        self.path = path
+        self._monkeypatch = monkeypatch
+
+    def is_full_for(self, name, error=errno.ENOSPC):
+        """Every call of os.*name* fails from now on."""
+
+        def full(*_args, **_kwargs):
+            raise OSError(error, os.strerror(error))
+
+        self._monkeypatch.setattr(os, name, full)
+
+    def has_space(self):
+        self._monkeypatch.undo()
+
+
+@pytest.fixture
+def disk(layout, monkeypatch):
+    return Disk(layout.root, monkeypatch)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A directory on a file system of 256 KiB; where none can be mounted, files get no longer than that."""
+    path = tmp_path / "tiny"
+    path.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "dingospeed-test", str(path)]
+    if os.getuid() == 0 and subprocess.run(command, check=False, capture_output=True).returncode == 0:
+        yield path
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (256 << 10, before[1]))
+    yield path
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
