@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -21,7 +22,7 @@ PATIENCE_S = 60
 PROGRAM = "from dingospeed.cli import main; main()"
 # Impatient lines, so that broken ones are left within a test's time. A block is small and a segment has
 # eight, so that modest files have many of both.
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "server": {"host": "127.0.0.1", "port": 0, "workers": 2, "graceful_timeout_s": 10},
     "upstream": {"timeouts": {"connect_s": 1, "read_s": 2}, "probe_s": 0.2, "probe_max_s": 0.5},
     "metadata": {"ttl_s": 3600},
@@ -38,8 +39,8 @@ class Mirror:
         self.repos = folder / "repos"
         self.lines = lines
         self.settings = settings
-        self.process = None
-        self.port = 0
+        self.process: Any = None
+        self.port: Any = 0
         self.log_path = folder / "mirror.log"
 
     def start(self, *flags):
@@ -190,7 +191,7 @@ def expected(repo, revision="main"):
 
 def all_at_once(calls):
     """Run *calls* in threads, begun together; their results in order, exceptions as values."""
-    results = [None] * len(calls)
+    results: list[Any] = [None] * len(calls)
     gate = threading.Barrier(len(calls))
 
     def one(index, call):

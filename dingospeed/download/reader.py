@@ -142,7 +142,7 @@ class Reader:
                     raise
                 position, fill = stop, None
                 continue
-            if available == position:
+            if available < span.stop:  # Though we may be held back before that: it must come all the same.
                 if fill is not None and fill.is_done and fill.error is not None:
                     if isinstance(fill.error, StoreFull):
                         rest = Span(position, span.stop)
@@ -151,8 +151,8 @@ class Reader:
                     # A source that fails others, for want of rights perhaps, need not fail us.
                     if fill.source is source:
                         raise fill.error.with_traceback(None)
-                fill = self._fetcher.want(filling, Span(position, span.stop), source)
-                patience.check(segment)
+                fill = self._fetcher.want(filling, Span(available, span.stop), source)
+                patience.check(available // filling.segment_bytes)
             self._verifier.ensure(filling)
             is_ours = fill is not None and not fill.is_done
             filling.wait(seen, _HERE_S if is_ours else _ELSEWHERE_S)

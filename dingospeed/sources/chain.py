@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tenacity import (
+    RetryCallState,
     Retrying,
     retry_if_exception_type,
     stop_after_attempt,
     wait_random_exponential,
 )
 
-from dingospeed.errors import DingospeedError, LineFailed, NoLine, Refusal, UpstreamError
+from dingospeed.errors import DingospeedError, LineFailed, RateLimited, Refusal, UpstreamError
 from dingospeed.metrics import Metrics
 from dingospeed.model import FileMeta, Span
 from dingospeed.sources import hub
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # Between two connections that each brought something: no reason to spin on a byte at a time.
 _BREATH_S = 0.05
+# What a client bears, which gives up after ten silent seconds, less what the answer may take.
+_RATE_LIMIT_PATIENCE_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +67,7 @@ class Chain:
         """
         return FileSource(self, meta, token, is_restricted)
 
-    def read(
-        self, meta: FileMeta, span: Span, token: str | None, is_restricted: bool
-    ) -> Iterator[bytes]:
+    def read(self, meta: FileMeta, span: Span, token: str | None, is_restricted: bool) -> Iterator[bytes]:
         """Exactly the bytes of *span*. Raises UpstreamError, or Refusal when every line refuses."""
         position = span.start
         while position < span.stop:
@@ -87,13 +88,11 @@ class Chain:
                 with attempt:
                     raise failure
 
-    def _round(
-        self, meta: FileMeta, span: Span, token: str | None, is_restricted: bool
-    ) -> Iterator[bytes]:
+    def _round(self, meta: FileMeta, span: Span, token: str | None, is_restricted: bool) -> Iterator[bytes]:
         """Each line once, the next continuing where the last one stopped."""
         position = span.start
         refusal: Refusal | None = None
-        failure: UpstreamError = NoLine()
+        failure: UpstreamError | None = None
         # Content that came wrong is asked of another line first, whoever was to blame.
         start = self._rejections(meta)
         for line in self._lines.candidates(token=token is not None, start=start):
@@ -117,13 +116,21 @@ class Chain:
             else:
                 self._lines.report(line, None)
                 return
-        raise refusal or failure
+        raise refusal or failure or self._lines.no_answer()
+
+    def _pause_s(self, state: RetryCallState) -> float:
+        """Growing and by chance, or as long as a line that limits our rate has asked for."""
+        longest_s = self._persistence.max_wait_s
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, RateLimited):
+            return min(error.wait_s, max(longest_s, _RATE_LIMIT_PATIENCE_S))
+        return wait_random_exponential(multiplier=0.2, max=longest_s)(state)
 
     def _attempts(self) -> Retrying:
         return Retrying(
             retry=retry_if_exception_type(UpstreamError),
             stop=stop_after_attempt(self._persistence.rounds),
-            wait=wait_random_exponential(multiplier=0.2, max=self._persistence.max_wait_s),
+            wait=self._pause_s,
             sleep=time.sleep,
             reraise=True,
         )

@@ -47,8 +47,9 @@ def _check(line: Line, stream: Stream, meta: FileMeta, span: Span, is_whole: boo
         return LineFailed(line.name, f"answered {stream.status} {what}")
 
     headers = stream.headers
-    # Only the line itself can refuse; behind it, at a CDN, it is a link that no longer works.
-    if stream.status in (401, 403, 404, 410) and stream.url.startswith(line.client.base_url):
+    # Only the line itself can refuse, and only permission: that the file is there we know from the
+    # tree. Behind the line, at a CDN, it is a link that no longer works.
+    if stream.status in (401, 403) and stream.url.startswith(line.client.base_url):
         raise refusal(stream.status, headers, repo=meta.repo, revision=meta.commit, path=meta.path)
     if stream.status == 206 and not is_whole:
         match = _CONTENT_RANGE.match(headers.get("Content-Range", "").strip())

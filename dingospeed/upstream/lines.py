@@ -111,7 +111,7 @@ class Lines:
             is_withheld = token is not None and not line.is_hub
             if not (is_withheld and verdict(answer.status) is Verdict.REFUSAL):
                 return line, answer
-        raise self._no_answer(failed is not None) from failed
+        raise self.no_answer(has_failed=failed is not None) from failed
 
     def report(self, line: Line, error: LineFailed | None) -> None:
         """Tell how *line* did: None for well. Whoever used it tells, once per use."""
@@ -163,8 +163,8 @@ class Lines:
         for line in self._lines:
             line.client.close()
 
-    def _no_answer(self, has_failed: bool) -> NoLine | RateLimited:
-        """RateLimited when waiting is all that is needed, NoLine otherwise."""
+    def no_answer(self, *, has_failed: bool = False) -> NoLine | RateLimited:
+        """Why nobody answers: RateLimited when waiting is all that is needed, NoLine otherwise."""
         with self._lock:
             waits = [(line.health.aside_s, line.name) for line in self._lines if line.health.aside_s]
             is_down = any(not line.health.is_up for line in self._lines)

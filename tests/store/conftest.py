@@ -4,8 +4,10 @@ import errno
 import hashlib
 import os
 import random
+import resource
 import signal
 import subprocess
+from functools import partial
 
 import pytest
 
@@ -33,12 +35,13 @@ def layout(tmp_path):
 
 
 @pytest.fixture
-def blobs(layout):
-    return Blobs(layout=layout, block_bytes=4096)
+def make_blobs(layout):
+    return partial(Blobs, layout=layout, block_bytes=4096)
 
 
-class Killed(BaseException):
-    """Never raised: a killed process unwinds nothing."""
+@pytest.fixture
+def blobs(make_blobs):
+    return make_blobs()
 
 
 class Children:
@@ -81,7 +84,17 @@ class Children:
 
                 return counted
 
-            for name in ("open", "pwrite", "ftruncate", "link", "rename", "unlink", "fdatasync", "utime", "close"):
+            for name in (
+                "open",
+                "pwrite",
+                "ftruncate",
+                "link",
+                "rename",
+                "unlink",
+                "fdatasync",
+                "utime",
+                "close",
+            ):
                 setattr(os, name, dying(getattr(os, name)))
             function(*arguments)
 
@@ -96,27 +109,24 @@ def children():
 
 
 class Disk:
-    """A disk with little space, or one that says so."""
-
-    def __init__(self, path, monkeypatch):
-        self.path = path
+    def __init__(self, monkeypatch):
         self._monkeypatch = monkeypatch
 
-    def is_full_for(self, name, error=errno.ENOSPC):
-        """Every call of os.*name* fails from now on."""
+    def fails(self, name, error=errno.ENOSPC):
+        """Every call of os.*name* fails from now on, by default for want of space."""
 
-        def full(*_args, **_kwargs):
+        def failing(*_args, **_kwargs):
             raise OSError(error, os.strerror(error))
 
-        self._monkeypatch.setattr(os, name, full)
+        self._monkeypatch.setattr(os, name, failing)
 
-    def has_space(self):
+    def heals(self):
         self._monkeypatch.undo()
 
 
 @pytest.fixture
-def disk(layout, monkeypatch):
-    return Disk(layout.root, monkeypatch)
+def disk(monkeypatch):
+    return Disk(monkeypatch)
 
 
 @pytest.fixture
@@ -129,8 +139,6 @@ def tiny_disk(tmp_path):
         yield path
         subprocess.run(["umount", "--lazy", str(path)], check=True)
         return
-    import resource
-
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (256 << 10, before[1]))
     yield path

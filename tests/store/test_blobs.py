@@ -5,6 +5,7 @@ import os
 import threading
 import time
 
+import psutil
 import pytest
 
 from dingospeed.errors import StoreFull
@@ -12,6 +13,7 @@ from dingospeed.model import Blob, Span
 from dingospeed.store.blobs import Blobs, this_boot
 from dingospeed.store.blockfile import BlockFile
 from dingospeed.store.header import State
+from dingospeed.store.layout import Layout
 
 
 def fill_all(blobs, content, blob):
@@ -128,15 +130,16 @@ def test_open_partial__rejected_but_its_name_still_there__begins_anew(blobs, con
 
 
 @pytest.mark.parametrize("boot_id", [None, b"another boot id."])
-def test_open_sealed__sealing_broke_off_after_the_rename__finished(layout, content_of_size, boot_id):
+def test_open_sealed__sealing_broke_off_after_the_rename__finished(
+    blobs, make_blobs, layout, content_of_size, boot_id
+):
     content, blob = content_of_size(20_000)
-    blobs = Blobs(layout=layout, block_bytes=4096)
     with blobs.open_partial(blob, segment_blocks=8) as file:
         file.write(content, 0)
         file.mark(blob.whole)
         file.path.rename(layout.sealed(blob.etag))
 
-    assert read_sealed(Blobs(layout=layout, block_bytes=4096, boot_id=boot_id), blob) == content
+    assert read_sealed(make_blobs(boot_id=boot_id), blob) == content
 
 
 # --- damage --------------------------------------------------------------------------
@@ -174,13 +177,13 @@ def test_open_sealed__damaged_again_and_again__no_descriptor_stays_open(blobs, l
     _, blob = content_of_size(20_000)
     path = layout.sealed(blob.etag)
     path.parent.mkdir()
-    before = len(os.listdir("/proc/self/fd"))
+    before = psutil.Process().num_fds()
 
     for _ in range(10):
         path.write_bytes(b"x")
         assert blobs.open_sealed(blob) is None
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert psutil.Process().num_fds() == before
 
 
 # --- last use --------------------------------------------------------------------------
@@ -217,7 +220,7 @@ def test_open_sealed__last_use_can_not_be_written__served_all_the_same(
     content, blob = content_of_size(5_000)
     fill_all(blobs, content, blob)
     os.utime(layout.sealed(blob.etag), (1000, 2000))
-    disk.is_full_for("utime", error)
+    disk.fails("utime", error)
 
     assert read_sealed(blobs, blob) == content
 
@@ -247,15 +250,15 @@ def test_open_partial__by_many_threads_at_once__one_file(blobs, layout, content_
 
 
 def test_open_partial__after_another_boot_by_many_processes_at_once__all_believe_the_same(
-    layout, children, content_of_size
+    blobs, make_blobs, children, content_of_size
 ):
     content, blob = content_of_size(200_000)
-    with Blobs(layout=layout, block_bytes=4096).open_partial(blob, segment_blocks=8) as file:
+    with blobs.open_partial(blob, segment_blocks=8) as file:
         file.write(content[:40_960], 0)
         file.mark(Span(0, 40_960))
         file.sync()
         file.mark(Span(40_960, 81_920))
-    after_boot = Blobs(layout=layout, block_bytes=4096, boot_id=b"another boot id.")
+    after_boot = make_blobs(boot_id=b"another boot id.")
 
     def look():
         with after_boot.open_partial(blob) as file:
@@ -290,22 +293,19 @@ def test_reject__twice__counted_for_every_process(blobs, layout, children, conte
 
 def test_open_partial__no_space__says_so(blobs, disk, content_of_size):
     _, blob = content_of_size(5_000)
-    disk.is_full_for("pwrite")
+    disk.fails("pwrite")
 
     with pytest.raises(StoreFull):
         blobs.open_partial(blob, segment_blocks=8)
 
 
-def test_open_partial__disk_filled_by_others__says_so_or_has_room_for_the_header(tiny_disk):
-    from dingospeed.store.layout import Layout
-
+def test_open_partial__disk_too_small_for_the_header__says_so(tiny_disk):
     layout = Layout(tiny_disk)
     layout.prepare()
-    blobs = Blobs(layout=layout, block_bytes=4096)
-    blob = Blob("a" * 64, 1 << 40)
+    blobs = Blobs(layout=layout, block_bytes=1 << 20)
 
     with pytest.raises(StoreFull):
-        blobs.open_partial(blob, segment_blocks=8)
+        blobs.open_partial(Blob("a" * 64, 1 << 40), segment_blocks=32)
 
     assert names(layout) == []
 

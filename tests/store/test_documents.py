@@ -5,15 +5,20 @@ import os
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dingospeed.store.documents import Documents
 
 
 @pytest.fixture
-def documents():
-    return Documents(memory_bytes=1 << 20)
+def make():
+    return Documents
+
+
+@pytest.fixture
+def documents(make):
+    return make(memory_bytes=1 << 20)
 
 
 @pytest.fixture
@@ -28,12 +33,12 @@ json_values = st.recursive(
 )
 
 
-@given(json_values)
-def test_read__any_value_written__the_same(tmp_path_factory, value):
-    path = tmp_path_factory.getbasetemp() / "any" / "value.json"
-    Documents(memory_bytes=0).write(path, value)
+@given(value=json_values)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_read__any_value_written__the_same(make, path, value):
+    make(memory_bytes=0).write(path, value)
 
-    assert Documents(memory_bytes=0).read(path).value == value
+    assert make(memory_bytes=0).read(path).value == value
 
 
 def test_read__none_there__none(documents, path):
@@ -46,11 +51,11 @@ def test_read__unchanged__not_parsed_again(documents, path):
     assert documents.read(path).value is documents.read(path).value
 
 
-def test_read__replaced_by_another_process__the_new_one(documents, path):
+def test_read__replaced_by_another_process__the_new_one(make, documents, path):
     documents.write(path, {"a": 1})
     documents.read(path)
 
-    Documents(memory_bytes=0).write(path, {"a": 2})
+    make(memory_bytes=0).write(path, {"a": 2})
 
     assert documents.read(path).value == {"a": 2}
 
@@ -88,8 +93,8 @@ def test_read__damaged__set_aside(documents, path, damage):
     assert documents.read(path).value == {"a": 2}
 
 
-def test_read__larger_than_the_memory__read_all_the_same(path):
-    documents = Documents(memory_bytes=100)
+def test_read__larger_than_the_memory__read_all_the_same(make, path):
+    documents = make(memory_bytes=100)
 
     documents.write(path, ["x"] * 1000)
 
@@ -112,8 +117,8 @@ def test_write__no_space__old_one_stays_and_nothing_lies_about(documents, path, 
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_write__disk_really_full__says_so(tiny_disk):
-    documents = Documents(memory_bytes=0)
+def test_write__disk_really_full__says_so(make, tiny_disk):
+    documents = make(memory_bytes=0)
     path = tiny_disk / "a.json"
     documents.write(path, "small")
 

@@ -51,9 +51,7 @@ def test_api__any_names__below_the_repo(names):
 def test_api__repos_of_all_kinds__all_apart():
     layout = Layout(Path("/cache"))
     repos = [
-        RepoRef.parse(type, id)
-        for type in ("models", "datasets")
-        for id in ("gpt2", "org/gpt2", "gpt2/gpt2")
+        RepoRef.parse(type, id) for type in ("models", "datasets") for id in ("gpt2", "org/gpt2", "gpt2/gpt2")
     ]
 
     assert len({layout.api(repo, "info") for repo in repos}) == len(repos)

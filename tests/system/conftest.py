@@ -1,6 +1,7 @@
 """The fake Hub in this process, mirrors beside it, clients beside those."""
 
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.harness import Client, Mirror
 @contextmanager
 def mirrors_in(folder):
     """A function that makes mirrors, each with a cache of its own; they are stopped at the end."""
-    made = []
+    made: list[Mirror] = []
 
     def make(*hubs, **settings):
         own = folder / f"mirror{len(made)}"
@@ -56,6 +57,8 @@ def mirror(make_mirror, hub):
 @pytest.fixture(scope="module")
 def shared_hub():
     with FakeHub() as hub:
+        for bucket in ("api", "resolvers"):
+            hub.rate_limits.set(bucket, 1_000_000)
         yield hub
 
 
@@ -69,7 +72,7 @@ def shared_mirror(shared_hub, tmp_path_factory):
 @pytest.fixture
 def make_client(tmp_path):
     """Clients of a mirror, each with an empty cache."""
-    made = []
+    made: list[Path] = []
 
     def make(mirror):
         folder = tmp_path / f"client{len(made)}"

@@ -15,8 +15,10 @@ FILES = {"config.json": b"{}", "secret.bin": Generated(size=300_000, seed=4)}
 def hub(hub):
     hub.add_user("ann", token=LET_IN)
     hub.add_user("bob", token=OTHER)
-    for name, marks in {"private": {"private": True}, "gated": {"gated": "manual"}}.items():
-        repo = hub.add_repo("models", f"org/{name}", **marks)
+    for name in ("private", "gated"):
+        repo = hub.add_repo(
+            "models", f"org/{name}", private=name == "private", gated=name == "gated" and "manual"
+        )
         repo.commit(FILES)
         repo.grant("ann")
     return hub

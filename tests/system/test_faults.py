@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import itertools
+from typing import Any
 
 import pytest
 
@@ -35,14 +36,14 @@ def own_repo(shared_hub, shared_mirror):
     """A repo that nobody asked for yet, behind a mirror whose line is well."""
     shared_hub.clear_faults()
     number = next(NUMBERS)
-    make_repo(shared_hub, f"org/well{number}", 0)
-    wait_until(lambda: shared_mirror.get(f"/api/models/org/well{number}")[0] == 200, "the line is well")
+    # Each worker has its own opinion of the line, and which one answers is chance.
+    wait_until(lambda: all(forwarded(shared_mirror) for _ in range(10)), "the line is well")
     yield make_repo(shared_hub, f"org/own{number}", 1000 + number)
     shared_hub.clear_faults()
 
 
 # What may go wrong with the bytes of a file; each happens once, on each of the hosts they may come from.
-FAULTS = {
+FAULTS: dict[str, dict[str, Any]] = {
     "latency": {"seconds": 0.5},
     "rate": {"bytes_per_s": 3_000_000},
     "cut": {"after": 100_000},
@@ -90,15 +91,14 @@ def fetch(mirror, path):
 @pytest.mark.parametrize("times", [1, None], ids=["once", "for ever"])
 @pytest.mark.parametrize("kind", FAULTS)
 def test_fault__of_the_cdn__right_bytes_or_none(shared_hub, shared_mirror, own_repo, kind, times):
+    if kind == "expire_signatures":  # Makes old ones bad, so there have to be some.
+        for start in range(0, SIZE, SIZE // 4):
+            shared_mirror.get(big(own_repo), headers={"Range": f"bytes={start}-{start}"})
     fault = shared_hub.fault(where="cdn", kind=kind.split()[0], times=times, **FAULTS[kind])
-    if kind == "expire_signatures":  # Makes old ones bad, so there has to be one.
-        fault.remove()
-        shared_mirror.get(big(own_repo), headers={"Range": "bytes=0-0"})
-        fault = shared_hub.fault(where="cdn", kind=kind, times=times)
 
     body = fetch(shared_mirror, big(own_repo))
 
-    assert fault.hits
+    assert fault.hits or kind == "expire_signatures"
     assert body is None or body == own_repo.content("big.bin")
     if times == 1 and kind != "corrupt":
         assert body is not None, "one fault is healed inside the connection"
@@ -116,7 +116,8 @@ def test_fault__of_a_small_file__is_healed_inside_the_connection(shared_hub, sha
 
     # A file that is asked for whole meets no Range.
     assert fault.hits or "range" in kind or kind == "wrong_total"
-    assert body == own_repo.content("small.txt")
+    # That the caller may not have it is the one thing the Hub may say of a file that is there.
+    assert body == (None if kind == "status 403" else own_repo.content("small.txt"))
 
 
 @pytest.mark.parametrize("kind", sorted(set(FAULTS) - {"corrupt", "short_honest", "expire_signatures"}))
@@ -132,6 +133,10 @@ def test_fault__of_the_api__never_taken_for_not_found(shared_hub, shared_mirror,
     shared_hub.clear_faults()
     wait_until(lambda: fetch(shared_mirror, tiny(own_repo)) is not None, "it works again")
     assert fetch(shared_mirror, tiny(own_repo)) == own_repo.content("small.txt")
+
+
+def forwarded(mirror):
+    return mirror.get("/api/models?search=none")[0] == 200
 
 
 def assert_all_sealed_are_right(mirror):

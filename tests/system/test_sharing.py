@@ -93,11 +93,11 @@ def test_client__killed_at_half__only_the_rest_comes_from_upstream(hub, big, mir
 def test_worker__killed_while_filling__the_others_clients_finish_and_nothing_wrong_remains(hub, big, mirror):
     hub.fault(where="cdn", kind="rate", bytes_per_s=10_000_000)
     clients = [threading.Thread(target=lambda: results.append(attempt(mirror))) for _ in range(8)]
-    results = []
+    results: list[str] = []
     for client in clients:
         client.start()
     wait_until(
-        lambda: sum(map(lambda worker: clients_of(worker, mirror.port), mirror.workers())) == 8,
+        lambda: sum(clients_of(worker, mirror.port) for worker in mirror.workers()) == 8,
         "all are connected",
     )
     victim = min(mirror.workers(), key=lambda worker: clients_of(worker, mirror.port))

@@ -1,3 +1,6 @@
+import http.client
+from urllib.parse import urlsplit
+
 import pytest
 import requests
 
@@ -48,3 +51,30 @@ def ask(hub):
 def signed(repo, ask):
     """The address of the LFS file on the CDN."""
     return ask("/org/name/resolve/main/nested/big.bin", method="HEAD").headers["Location"]
+
+
+@pytest.fixture
+def content(repo):
+    """The bytes of the LFS file."""
+    return repo.content("nested/big.bin")
+
+
+@pytest.fixture
+def receive():
+    """Gets a URL, or a span of it: status, headers, the body as far as it came, and whether it came whole."""
+
+    def receive(url, span=None):
+        parts = urlsplit(url)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=30)
+        try:
+            headers = {"Range": f"bytes={span[0]}-{span[1] - 1}"} if span else {}
+            connection.request("GET", f"{parts.path}?{parts.query}", headers=headers)
+            answer = connection.getresponse()
+            try:
+                return answer.status, answer.headers, answer.read(), True
+            except http.client.IncompleteRead as error:
+                return answer.status, answer.headers, error.partial, False
+        finally:
+            connection.close()
+
+    return receive

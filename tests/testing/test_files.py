@@ -1,7 +1,7 @@
 import hashlib
+from urllib.parse import quote
 
 import pytest
-import requests
 
 from dingospeed.testing import File, Generated
 from tests.testing import shapes
@@ -104,7 +104,7 @@ def test_resolve__followed_to_the_cdn__gives_the_bytes(ask, repo):
 def test_resolve__any_name__gives_the_bytes(hub, ask, path):
     repo = hub.add_repo("datasets", "org/names")
     repo.commit({path: path.encode() if path != "empty.txt" else b""})
-    quoted = requests.utils.quote(path)
+    quoted = quote(path)
 
     answer = ask(f"/datasets/org/names/resolve/main/{quoted}", follow=True)
 
