@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -66,6 +67,7 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "when_ready": hooks.when_ready,
         "post_worker_init": hooks.post_worker_init,
         "child_exit": hooks.child_exit,
+        "on_exit": hooks.on_exit,
     }
     if os.access(_SHARED_MEMORY, os.W_OK):
         options["worker_tmp_dir"] = _SHARED_MEMORY  # a heartbeat must not wait for a busy disk
@@ -105,6 +107,7 @@ class _Hooks:
         self._repos = settings.cache.repos
         self._tokens: int | None = None
         self._ready_text = ""
+        self._metrics: Path | None = None
 
     def on_starting(self, arbiter: Any) -> None:
         log.setup(self._log.level, self._log.format)
@@ -113,7 +116,7 @@ class _Hooks:
             for address in arbiter.cfg.address:
                 if isinstance(address, tuple):
                     check_port(*address)
-        prepare_metrics(self._repos / "run" / "metrics")
+        self._metrics = prepare_metrics()
         _raise_file_limit()
 
     def when_ready(self, arbiter: Any) -> None:
@@ -131,6 +134,10 @@ class _Hooks:
         if self._tokens is not None and os.read(self._tokens, 1) == _LAST:
             sys.stdout.write(self._ready_text)
             sys.stdout.flush()
+
+    def on_exit(self, arbiter: Any) -> None:
+        if self._metrics is not None:
+            shutil.rmtree(self._metrics, ignore_errors=True)
 
     def child_exit(self, arbiter: Any, worker: Any) -> None:
         if METRICS_DIR_VARIABLE in os.environ:
@@ -163,16 +170,25 @@ def check_port(host: str, port: int) -> None:
         _refuse(f"can not listen on {_address_text(host, port)}: {error.strerror}")
 
 
-def prepare_metrics(directory: Path) -> None:
+def prepare_metrics() -> Path | None:
     """An empty directory for the workers' counters, named to prometheus_client in the environment.
 
-    A directory named there already is kept, and emptied, too.
+    To be removed at the end. None when the environment named one already; that is emptied.
     """
     # prometheus_client looks once, when imported: what it counts must not be chosen before this.
-    directory = Path(os.environ.setdefault(METRICS_DIR_VARIABLE, str(directory.absolute())))
+    named = os.environ.get(METRICS_DIR_VARIABLE)
+    if named is None:
+        # Never on the disk of the cache: the counters are sparse files mapped into memory, and to
+        # touch a page that a full disk can not give is SIGBUS, the end of the worker.
+        shared = _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
+        made = tempfile.mkdtemp(prefix="dingospeed-", dir=shared)
+        os.environ[METRICS_DIR_VARIABLE] = made
+        return Path(made)
+    directory = Path(named)
     directory.mkdir(parents=True, exist_ok=True)
     for left_over in directory.glob("*.db"):
         left_over.unlink(missing_ok=True)
+    return None
 
 
 def _raise_file_limit() -> None:

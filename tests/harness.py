@@ -4,13 +4,14 @@ import hashlib
 import http.client
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -154,6 +155,27 @@ class Client:
         """Download a snapshot; {path: sha256} of what lies on disk then."""
         called = f"snapshot_download({repo!r}, **{arguments!r})"
         return hashes(Path(self.run(f"print(json.dumps({called}))", token=token)))
+
+
+@contextmanager
+def small_disk(path, *, size_bytes):
+    """A file system of *size_bytes* at *path*; where none can be mounted, no file gets longer than that.
+
+    The second holds for processes started meanwhile, too.
+    """
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "dingospeed-test", str(path)]
+    if os.getuid() == 0 and subprocess.run(command, check=False, capture_output=True).returncode == 0:
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", "--lazy", str(path)], check=True)
+        return
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def finish(process):

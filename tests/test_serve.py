@@ -164,16 +164,27 @@ def test_worker__killed__its_live_gauges_go_with_it(start):
     os.kill(worker.pid, signal.SIGKILL)
 
     wait_until(lambda: not gauge.exists())
-    assert metrics.parts[-2:] == ("run", "metrics")
 
 
 @server_test
-def test_start__metrics_of_a_former_start_are_there__are_emptied(start, tmp_path):
-    left_over = tmp_path / "repos/run/metrics/counter_1.db"
+def test_metrics__while_running_and_after__are_off_the_caches_disk_and_gone(start, tmp_path):
+    server = start(DINGOSPEED_CACHE__REPOS=tmp_path / "repos")
+    metrics = Path(server.facts()["metrics"])
+
+    assert metrics.is_dir()
+    assert not metrics.is_relative_to(tmp_path)
+    server.signal(signal.SIGTERM)
+    server.wait()
+    assert not metrics.exists()
+
+
+@server_test
+def test_metrics__of_a_former_start_in_a_named_directory__are_emptied(start, tmp_path):
+    left_over = tmp_path / "metrics/counter_1.db"
     left_over.parent.mkdir(parents=True)
     left_over.write_bytes(b"old")
 
-    start(DINGOSPEED_CACHE__REPOS=tmp_path / "repos")
+    start(PROMETHEUS_MULTIPROC_DIR=left_over.parent)
 
     assert not left_over.exists()
 

@@ -164,6 +164,9 @@ class Fillings:
         self._open: dict[str, Filling] = {}
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def enter(self, blob: Blob) -> Filling | None:
         """The filling of *blob* for one more reader, made if need be; to be followed by `leave`.
 

@@ -110,7 +110,9 @@ class Blobs:
         """Remember that *blob* came wrong, for every worker: next time another line is asked first."""
         rejections = self.rejections(blob) + 1
         try:
-            self._layout.lease(_rejections_key(blob)).write_text(str(rejections))
+            # As long as the count, and all of it a hole: that works on a full disk, too.
+            with self._layout.lease(_rejections_key(blob)).open("ab") as file:
+                file.truncate(rejections)
         except OSError as error:
             log.warning("rejection of %s can not be remembered: %s", blob.etag, error)
         return rejections
@@ -118,7 +120,7 @@ class Blobs:
     def rejections(self, blob: Blob) -> int:
         """How often content of *blob* came with a wrong hash since the last start."""
         try:
-            return int(self._layout.lease(_rejections_key(blob)).read_text() or 0)
+            return self._layout.lease(_rejections_key(blob)).stat().st_size
         except FileNotFoundError:
             return 0
 

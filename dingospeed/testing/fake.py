@@ -45,11 +45,15 @@ INDEX = "This is a fake Hub, there is nothing to see. Its switches are under /-/
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen; port 0 takes a free one, and keeps it over stop() and start()."""
+    """Where to listen; port 0 takes a free one, and keeps it over stop() and start().
+
+    *name* stands for *host* in the addresses that are given out.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
     cdn_port: int = 0
+    name: str | None = None
 
 
 class FakeHub:
@@ -61,6 +65,7 @@ class FakeHub:
     def __init__(self, content: Content | None = None, *, address: Address = Address()) -> None:
         self.content = content if content is not None else Content()
         self.rate_limits = RateLimits()
+        self._name = address.name or address.host
         self._counters = Counters()
         self._book = FaultBook()
         signer = Signer()
@@ -75,8 +80,12 @@ class FakeHub:
 
     def start(self) -> FakeHub:
         """Listen. After stop(): on the ports of before."""
-        self._hub_listener.start()
-        self._cdn_listener.start()
+        try:
+            self._hub_listener.start()
+            self._cdn_listener.start()
+        except OSError:
+            self.stop()
+            raise
         return self
 
     def stop(self) -> None:
@@ -96,11 +105,11 @@ class FakeHub:
     @property
     def url(self) -> str:
         """``http://host:port``; known from the first start() on."""
-        return f"http://{self._hub_listener.host}:{self._hub_listener.port}"
+        return f"http://{self._name}:{self._hub_listener.port}"
 
     @property
     def cdn_url(self) -> str:
-        return f"http://{self._cdn_listener.host}:{self._cdn_listener.port}"
+        return f"http://{self._name}:{self._cdn_listener.port}"
 
     # --- content -----------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from dingospeed.testing.fake import Address, FakeHub
 from dingospeed.testing.faultkinds import KINDS
 from dingospeed.testing.faults import PLACES
 from dingospeed.testing.mischief import FaultKind
+from dingospeed.testing.ratelimits import QUOTAS
 
 __all__ = ["FakeHub", "main"]
 
@@ -39,7 +40,10 @@ Ctrl-C ends it."""
 
 def main(arguments: Sequence[str] | None = None) -> None:
     given = _parser().parse_args(arguments)
-    hub = FakeHub(demo_content(), address=Address(given.host, given.port, given.cdn_port))
+    hub = FakeHub(demo_content(), address=Address(given.host, given.port, given.cdn_port, given.name))
+    if given.quota is not None:
+        for bucket in QUOTAS:
+            hub.rate_limits.set(bucket, given.quota)
     if given.latency:
         hub.fault("any", "latency", seconds=given.latency)
     if given.rate:
@@ -71,10 +75,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--name", metavar="HOST", help="host in the addresses it gives out (that of --host)")
     parser.add_argument("--port", type=int, default=8091, help="port of the Hub (%(default)s)")
     parser.add_argument("--cdn-port", type=int, default=8092, help="port of the CDN (%(default)s)")
     parser.add_argument("--rate", type=float, metavar="BYTES_PER_S", help="limit of every connection")
     parser.add_argument("--latency", type=float, metavar="SECONDS", help="wait before every answer")
+    parser.add_argument(
+        "--quota", type=int, metavar="N", help="requests free in five minutes (those of the real Hub)"
+    )
     return parser
 
 

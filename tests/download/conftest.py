@@ -203,7 +203,7 @@ class Reading:
         self.got = bytearray()
         self.error = None
         self._changed = threading.Condition()
-        arguments = (engine, origin.blob, span or origin.blob.whole, source or origin)
+        arguments = (engine, origin.blob, origin.blob.whole if span is None else span, source or origin)
         self._thread = threading.Thread(target=self._run, args=arguments, daemon=True)
         self._thread.start()
 
@@ -333,7 +333,7 @@ class RemoteWorker:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def reads(self, blob, span=None, *, slow=False):
-        span = span or blob.whole
+        span = blob.whole if span is None else span
         reading = RemoteReading(self, len(self._readings))
         self._readings.append(reading)
         self.order(

@@ -47,13 +47,24 @@ SEGMENT = 8 * BLOCK
 class Engine:
     """All parts, connected. Each can be reached by its name."""
 
-    def __init__(self, root, *, pool=8, read_ahead=4, hold_s=60.0, finish_share=2.0, linger_s=0.0):
+    def __init__(
+        self,
+        root,
+        *,
+        block_bytes=BLOCK,
+        segment_blocks=8,
+        pool=8,
+        read_ahead=4,
+        hold_s=600.0,
+        finish_share=2.0,
+        linger_s=0.0,
+    ):
         self.layout = Layout(Path(root))
         self.layout.prepare()
         self.metrics = Metrics(CollectorRegistry())
-        self.blobs = Blobs(layout=self.layout, block_bytes=BLOCK)
+        self.blobs = Blobs(layout=self.layout, block_bytes=block_bytes)
         self.leases = Leases(path_of=self.layout.lease)
-        self.fillings = Fillings(blobs=self.blobs, segment_blocks=8)
+        self.fillings = Fillings(blobs=self.blobs, segment_blocks=segment_blocks)
         self.pool = Pool(pool)
         self.verifier = Verifier(
             blobs=self.blobs,
@@ -85,7 +96,7 @@ class Engine:
                 yield bytes_of(piece)
 
     def read(self, blob, source, span=None):
-        return b"".join(self.pieces(blob, span or blob.whole, source))
+        return b"".join(self.pieces(blob, blob.whole if span is None else span, source))
 
 
 def bytes_of(piece):

@@ -16,7 +16,7 @@ def mirrors_in(folder):
 
     def make(*hubs, **settings):
         own = folder / f"mirror{len(made)}"
-        own.mkdir()
+        own.mkdir(exist_ok=True)
         # Only the first is the Hub itself; the others are lines that must see no token.
         lines = [{"url": hub.url, "hub": index == 0} for index, hub in enumerate(hubs)]
         mirror = Mirror(own, lines, settings)

@@ -4,7 +4,7 @@ import threading
 import pytest
 import requests
 
-from dingospeed.testing import FakeHub, Generated
+from dingospeed.testing import Address, FakeHub, Generated
 
 FILE = "/org/name/resolve/main/config.json"
 BIG = "/org/name/resolve/main/nested/big.bin"
@@ -48,6 +48,26 @@ def test_start_and_stop__twice__do_nothing_more(hub, ask):
     assert ask("/").status_code == 200
     hub.stop()
     hub.stop()
+
+
+def test_start__port_of_the_cdn_is_taken__leaves_nothing_listening(hub):
+    taken = int(hub.cdn_url.rpartition(":")[2])
+    second = FakeHub(address=Address(cdn_port=taken))
+
+    with pytest.raises(OSError, match="in use"):
+        second.start()
+
+    with pytest.raises(requests.ConnectionError):
+        requests.get(second.url, timeout=5)
+
+
+def test_name__given__stands_in_the_addresses_given_out(hub, repo):
+    with FakeHub(content=hub.content, address=Address(name="localhost")) as second:
+        location = requests.head(second.url + BIG, timeout=5).headers["Location"]
+
+    assert second.url.startswith("http://localhost:")
+    assert location.startswith(f"{second.cdn_url}/")
+    assert second.cdn_url.startswith("http://localhost:")
 
 
 def test_line__with_the_content_of_another__has_faults_and_counters_of_its_own(hub, repo):

@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -12,11 +11,13 @@ from dingospeed.testing.faultkinds import KINDS
 PROGRAM = [sys.executable, "-m", "dingospeed.testing.hub"]
 
 
-@pytest.fixture(scope="module")
-def program():
-    """The text it greeted with, and the address of the Hub in it."""
+def start(*options):
+    """The program, what it greeted with, and the address of the Hub in that."""
     process = subprocess.Popen(
-        [*PROGRAM, "--port", "0", "--cdn-port", "0"], stdout=subprocess.PIPE, text=True
+        [*PROGRAM, "--port", "0", "--cdn-port", "0", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout
     greeting = ""
@@ -24,10 +25,20 @@ def program():
         line = process.stdout.readline()
         assert line, f"it ended with {process.wait()}"
         greeting += line
-    yield greeting, next(line.split()[1] for line in greeting.splitlines() if line.startswith("  Hub "))
+    return (
+        process,
+        greeting,
+        next(line.split()[1] for line in greeting.splitlines() if line.startswith("  Hub ")),
+    )
+
+
+@pytest.fixture(scope="module")
+def program():
+    process, *greeting_and_url = start()
+    yield greeting_and_url
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
-    process.stdout.close()
+    _, complaint = process.communicate(timeout=30)
+    assert (process.returncode, complaint) == (0, "")
 
 
 @pytest.fixture
@@ -77,20 +88,16 @@ def test_program__asked_for_help__names_switches_and_faults():
         assert word in text
 
 
-def test_program__interrupted__ends_without_a_word_of_complaint():
-    process = subprocess.Popen(
-        [*PROGRAM, "--port", "0", "--cdn-port", "0", "--rate", "1e6", "--latency", "0.01"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    while "Ctrl-C" not in process.stdout.readline():
-        pass
+def test_program__with_limits_and_interrupted__obeys_and_ends_without_complaint():
+    process, _, url = start("--rate", "1e6", "--latency", "0.01", "--quota", "5")
+    told = requests.get(f"{url}/api/models", timeout=5).headers
+    faults = requests.get(f"{url}/-/faults", timeout=5).json()
 
-    os.kill(process.pid, signal.SIGINT)
+    process.send_signal(signal.SIGINT)
     _, complaint = process.communicate(timeout=30)
 
+    assert told["RateLimit-Policy"] == '"fixed window";"api";q=5;w=300'
+    assert [fault["kind"] for fault in faults] == ["latency", "rate"]
     assert (process.returncode, complaint) == (0, "")
 
 
