@@ -165,8 +165,8 @@ class Origin:
                 return
             piece = bytearray(self.content[position:stop])
             with self._lock:
-                for wrong in range(position, stop) if self._wrong else ():
-                    if self._wrong[wrong] > 0:
+                for wrong, times in self._wrong.items():
+                    if position <= wrong < stop and times:
                         self._wrong[wrong] -= 1
                         piece[wrong - position] ^= 0xFF
                 self._sent.append(Span(position, stop))
@@ -194,6 +194,11 @@ class Origin:
 @pytest.fixture
 def make_origin():
     return Origin
+
+
+@pytest.fixture
+def make_gate():
+    return Gate
 
 
 class Reading:
