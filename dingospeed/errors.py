@@ -135,12 +135,16 @@ class LineFailed(UpstreamError):
 
 
 class RateLimited(LineFailed):
-    """The line answered 429: it will not serve us for *wait_s* seconds."""
+    """The line answered 429: it will not serve us for *wait_s* seconds.
+
+    *budget* names what is used up (a bucket and an account); "" is the line as a whole.
+    """
 
     status = 429
 
-    def __init__(self, line: str, wait_s: float) -> None:
+    def __init__(self, line: str, wait_s: float, budget: str = "") -> None:
         self.wait_s = wait_s
+        self.budget = budget
         self.retry_after_s = max(1, round(wait_s))
         super().__init__(line, f"rate limited for {wait_s:.0f} s")
 

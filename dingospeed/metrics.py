@@ -50,6 +50,20 @@ class Metrics:
             ("line",),
             registry=registry,
         )
+        self.upstream_is_up = Gauge(
+            "dingospeed_upstream_line_up",
+            "Whether a line answers (1) or is down (0), by line, in the worker that sees it worst.",
+            ("line",),
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self.rate_remaining = Gauge(
+            "dingospeed_upstream_rate_remaining_requests",
+            "Requests left in the current window, as the line told last, by line and bucket.",
+            ("line", "bucket"),
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
         self.store_full = Counter(
             "dingospeed_store_full_total",
             "Reads served straight through because the cache had no space.",

@@ -59,7 +59,7 @@ def connect(settings: Settings) -> Services:
     leases = Leases(path_of=layout.lease)
     blobs = Blobs(layout=layout, block_bytes=settings.download.block_bytes)
     documents = Documents(memory_bytes=settings.metadata.memory_bytes)
-    lines = _lines(settings)
+    lines = _lines(settings, metrics)
 
     questions = Questions(lines=lines)
     metadata = Metadata(
@@ -138,8 +138,15 @@ def _reader(settings: Settings, blobs: Blobs, leases: Leases, metrics: Metrics) 
     )
 
 
-def _lines(settings: Settings) -> Lines:
+def _lines(settings: Settings, metrics: Metrics) -> Lines:
     upstream = settings.upstream
+
+    def observe(line: Line) -> None:
+        metrics.upstream_is_up.labels(line.name).set(line.health.is_up)
+        for bucket, budget in line.client.budgets.items():
+            if budget.remaining is not None:
+                metrics.rate_remaining.labels(line.name, bucket).set(budget.remaining)
+
     if upstream.offline:
         return Lines(lines=[])
     return Lines(
@@ -166,7 +173,8 @@ def _lines(settings: Settings) -> Lines:
                 is_hub=line.hub,
             )
             for line in upstream.lines
-        ]
+        ],
+        observe=observe,
     )
 
 

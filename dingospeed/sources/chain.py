@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from tenacity import (
@@ -20,6 +20,7 @@ from dingospeed.errors import DingospeedError, LineFailed, RateLimited, Refusal,
 from dingospeed.metrics import Metrics
 from dingospeed.model import FileMeta, Span
 from dingospeed.sources import hub
+from dingospeed.upstream.client import Client
 from dingospeed.upstream.lines import Lines
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,12 @@ class Chain:
         failure: UpstreamError | None = None
         # Content that came wrong is asked of another line first, whoever was to blame.
         start = self._rejections(meta)
-        for line in self._lines.candidates(token=token is not None, start=start):
+
+        def cost(client: Client) -> Collection[str]:
+            path = meta.repo.resolve_path(meta.commit, meta.path)
+            return client.budgets_of(path, token=token, own_token=True)
+
+        for line in self._lines.candidates(token=token is not None, start=start, cost=cost):
             if is_restricted and not line.is_hub:
                 continue
             try:
@@ -116,7 +122,7 @@ class Chain:
             else:
                 self._lines.report(line, None)
                 return
-        raise refusal or failure or self._lines.no_answer()
+        raise refusal or failure or self._lines.no_answer(cost=cost)
 
     def _pause_s(self, state: RetryCallState) -> float:
         """Growing and by chance, or as long as a line that limits our rate has asked for."""

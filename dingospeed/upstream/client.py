@@ -7,11 +7,13 @@ ours here. No cookies, no netrc, no environment: two callers' requests can not t
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -30,6 +32,7 @@ from dingospeed.upstream.verdicts import Verdict, verdict
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 _MAX_HOSTS = 16
+_CDN = "cdn"
 _MAX_LOCATIONS = 10_000
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}\Z")
@@ -205,6 +208,11 @@ class Client:
                 self._locations.keep(path, found, lifetime_s=lifetime_s(ask.url, now))
             return self._stream(ask, raw)
 
+    def budgets_of(self, path: str, *, token: str | None, own_token: bool = False) -> tuple[str, ...]:
+        """The names of the budgets that asking for *path* would cost, as RateLimited names them."""
+        own = self._own_token if own_token and token is None else None
+        return _budget(path, token if self.is_hub and token else own), _CDN
+
     def close(self) -> None:
         """Close the idle connections."""
         self._session.close()
@@ -267,7 +275,8 @@ class Client:
         says = verdict(raw.status)
         if says is Verdict.LIMITED:
             release(raw)
-            raise RateLimited(self.name, ratelimit.wait_s(raw.headers, now))
+            budget = _budget(urlsplit(ask.url).path, ask.token) if ask.is_own else _CDN
+            raise RateLimited(self.name, ratelimit.wait_s(raw.headers, now), budget)
         if says is Verdict.FAILED:
             release(raw)
             raise LineFailed(self.name, f"answered {raw.status}")
@@ -315,6 +324,13 @@ class Client:
         finally:
             raw.close()
         return bytes(content)
+
+
+def _budget(path: str, token: str | None) -> str:
+    """A bucket and an account of it: the Hub counts API calls and files apart, and by token or address."""
+    is_file = "/resolve/" in path or path.startswith("/api/resolve-cache/")
+    account = hashlib.sha256(token.encode()).hexdigest()[:16] if token else "anonymous"
+    return f"{'resolvers' if is_file else 'api'} {account}"
 
 
 def _session(max_connections: int, *, proxy: str | None, ca_bundle: str | None) -> requests.Session:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 
 class State(enum.Enum):
@@ -72,7 +72,7 @@ class Health:
         self._failed_at = float("-inf")
         self._pause_s = probe_s
         self._next_probe_at = 0.0
-        self._aside_until = float("-inf")
+        self._aside_until: dict[str, float] = {}
 
     def note(self, event: Event) -> None:
         """Take *event* (SUCCESS, FAILURE or PROBE_STARTED) into account."""
@@ -87,9 +87,18 @@ class Health:
             self._pause_s = min(self._pause_s * 2, self._probe_max_s) if again else self._probe_s
             self._next_probe_at = self._clock() + self._pause_s * (1 - 0.2 * self._jitter())
 
-    def set_aside(self, wait_s: float) -> None:
-        """Not to be asked for *wait_s* seconds: it limits our rate, and works."""
-        self._aside_until = max(self._aside_until, self._clock() + wait_s)
+    def set_aside(self, wait_s: float, budget: str = "") -> None:
+        """Not to be asked at the cost of *budget* ("": at all) for *wait_s* seconds: it limits our rate."""
+        now = self._clock()
+        until = max(self._aside_until.get(budget, now), now + wait_s)
+        # Those that are over go, so that accounts do not pile up.
+        self._aside_until = {name: end for name, end in self._aside_until.items() if end > now}
+        self._aside_until[budget] = until
+
+    def aside_for_s(self, budgets: Collection[str]) -> float:
+        """Seconds it is still set aside for what costs *budgets*, 0 when it is not."""
+        now = self._clock()
+        return max(0.0, *(self._aside_until.get(budget, now) - now for budget in ("", *budgets)))
 
     @property
     def is_up(self) -> bool:
@@ -102,8 +111,8 @@ class Health:
 
     @property
     def aside_s(self) -> float:
-        """Seconds it is still set aside for, 0 when it is not."""
-        return max(0.0, self._aside_until - self._clock())
+        """Seconds it is still set aside for in some way, 0 when it is not."""
+        return self.aside_for_s(self._aside_until)
 
     @property
     def next_probe_s(self) -> float | None:

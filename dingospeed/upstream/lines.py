@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -28,6 +28,13 @@ _PROBE_ROUND_S = 0.5
 _MAX_PROBE_BYTES = 1024 * 1024
 
 Expectation = Literal["anything", "json"]
+# What a question costs at a line, by the names that RateLimited gives to budgets.
+Cost = Callable[[Client], Collection[str]]
+
+
+def free(client: Client) -> Collection[str]:
+    """The cost of a question that counts nowhere."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +56,21 @@ class _Record:
 
 
 class Lines:
-    """The *lines* in their configured order; none at all means that this node is offline."""
+    """The *lines* in their configured order; none at all means that this node is offline.
 
-    def __init__(self, *, lines: Sequence[Line], probe_path: str = PROBE_PATH) -> None:
+    *observe* is told of a line after each use.
+    """
+
+    def __init__(
+        self,
+        *,
+        lines: Sequence[Line],
+        probe_path: str = PROBE_PATH,
+        observe: Callable[[Line], None] = lambda line: None,
+    ) -> None:
         self._lines = tuple(lines)
         self._probe_path = probe_path
+        self._observe = observe
         self._records = {line.name: _Record() for line in self._lines}
         if len(self._records) != len(self._lines):
             raise ValueError("two lines have the same name")
@@ -61,8 +78,8 @@ class Lines:
         self._closed = threading.Event()
         self._prober: threading.Thread | None = None
 
-    def candidates(self, *, token: bool, start: int = 0) -> list[Line]:
-        """The lines to ask, best first: not those that are down or limit our rate.
+    def candidates(self, *, token: bool, start: int = 0, cost: Cost = free) -> list[Line]:
+        """The lines to ask, best first: not those that are down or limit our rate for this *cost*.
 
         Doubtful lines come last and, among equals, with a *token* the lines that may see it
         first; else the configured order, begun at *start*.
@@ -72,7 +89,7 @@ class Lines:
             able = [
                 (line.health.is_doubtful, token and not line.is_hub, line)
                 for line in self._lines[first:] + self._lines[:first]
-                if line.health.is_up and not line.health.aside_s
+                if line.health.is_up and not line.health.aside_for_s(cost(line.client))
             ]
         return [line for _, _, line in sorted(able, key=lambda one: one[:2])]
 
@@ -96,7 +113,11 @@ class Lines:
         if not self._lines:
             raise Offline()
         failed: LineFailed | None = None
-        for line in self.candidates(token=token is not None):
+
+        def cost(client: Client) -> Collection[str]:
+            return client.budgets_of(path, token=token, own_token=own_token)
+
+        for line in self.candidates(token=token is not None, cost=cost):
             try:
                 answer = line.client.request(
                     method, path, token=token, headers=headers, body=body, own_token=own_token, follow=follow
@@ -111,19 +132,19 @@ class Lines:
             is_withheld = token is not None and not line.is_hub
             if not (is_withheld and verdict(answer.status) is Verdict.REFUSAL):
                 return line, answer
-        raise self.no_answer(has_failed=failed is not None) from failed
+        raise self.no_answer(has_failed=failed is not None, cost=cost) from failed
 
     def report(self, line: Line, error: LineFailed | None) -> None:
         """Tell how *line* did: None for well. Whoever used it tells, once per use."""
         with self._lock:
             record, health = self._records[line.name], line.health
-            was_aside = health.aside_s > 0
+            is_limited = isinstance(error, RateLimited) and health.aside_for_s([error.budget]) > 0
             if error is not None:
                 record.last_error = error.why
             if error is None:
                 health.note(Event.SUCCESS)
             elif isinstance(error, RateLimited):
-                health.set_aside(error.wait_s)
+                health.set_aside(error.wait_s, error.budget)
                 if health.state is State.PROBING:
                     health.note(Event.FAILURE)
             else:
@@ -132,12 +153,13 @@ class Lines:
             came_back = health.is_up and record.is_reported_down
             record.is_reported_down = not health.is_up
             failures, pause_s = health.failures, health.next_probe_s or 0.0
+        self._observe(line)
         if went_down:
             log.warning("line %s down after %d failures, next probe in %.0f s", line.name, failures, pause_s)
             self._start_probing()
         if came_back:
             log.info("line %s is back", line.name)
-        if isinstance(error, RateLimited) and not was_aside:
+        if isinstance(error, RateLimited) and not is_limited:
             log.warning("line %s limits our rate, not asked for %.0f s", line.name, error.wait_s)
 
     def snapshot(self) -> list[dict[str, object]]:
@@ -163,10 +185,11 @@ class Lines:
         for line in self._lines:
             line.client.close()
 
-    def no_answer(self, *, has_failed: bool = False) -> NoLine | RateLimited:
+    def no_answer(self, *, has_failed: bool = False, cost: Cost = free) -> NoLine | RateLimited:
         """Why nobody answers: RateLimited when waiting is all that is needed, NoLine otherwise."""
         with self._lock:
-            waits = [(line.health.aside_s, line.name) for line in self._lines if line.health.aside_s]
+            waits = [(line.health.aside_for_s(cost(line.client)), line.name) for line in self._lines]
+            waits = [(wait_s, name) for wait_s, name in waits if wait_s]
             is_down = any(not line.health.is_up for line in self._lines)
         if not waits or has_failed or is_down:
             return NoLine()

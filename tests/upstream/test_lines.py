@@ -141,7 +141,8 @@ def test_ask__a_failing_status__moves_on(kit, build, status):
     line, answer = lines.ask("GET", PATH)
 
     assert (line.name, answer.body) == ("b", b"{}")
-    assert names(lines.candidates(token=False))[0] == "b"
+    again = lines.candidates(token=False, cost=lambda client: client.budgets_of(PATH, token=None))
+    assert names(again)[0] == "b"
 
 
 @pytest.mark.parametrize("way", ["CUT", "RESET", "STALL"])
@@ -374,3 +375,28 @@ def test_snapshot__after_some_use__tells_it_all(kit, build):
         rest | first | {"budgets": {"api": budget}},
         rest | second | {"last_error": "rate limited for 30 s"},
     ]
+
+
+def test_candidates__one_budget_used_up__others_of_the_line_are_not(build):
+    lines, _ = build("a")
+    [line] = lines.candidates(token=False)
+    [api, _] = line.client.budgets_of("/api/models/x", token=None)
+    lines.report(line, RateLimited("a", 30.0, api))
+
+    def candidates(path, token=None):
+        return lines.candidates(token=False, cost=lambda client: client.budgets_of(path, token=token))
+
+    assert names(candidates("/api/datasets/y")) == []
+    assert names(candidates("/x/resolve/main/file")) == ["a"]
+
+
+def test_candidates__one_account_used_up__another_token_is_not(build):
+    lines, _ = build("hub", hubs=["hub"])
+    [line] = lines.candidates(token=True)
+    [his, _] = line.client.budgets_of("/api/models/x", token="hf_his")
+    [hers, _] = line.client.budgets_of("/api/models/x", token="hf_hers")
+    lines.report(line, RateLimited("hub", 30.0, his))
+
+    assert names(lines.candidates(token=True, cost=lambda client: [his])) == []
+    assert names(lines.candidates(token=True, cost=lambda client: [hers])) == ["hub"]
+    assert "hf_his" not in his
