@@ -12,7 +12,7 @@ from dingospeed import log as logs
 from dingospeed.config import Settings
 from dingospeed.errors import BadRequest, DingospeedError, Forbidden, Moved, Refusal
 from dingospeed.services import connect
-from dingospeed.web import admin, hub_api, paths, replies, resolve
+from dingospeed.web import admin, cors, hub_api, paths, raw, registry, replies, resolve
 from dingospeed.web.asking import install_services, request_id
 from dingospeed.web.transfers import Transfers
 
@@ -29,8 +29,9 @@ def create_app(settings: Settings) -> Flask:
     paths.install(app)
     parts = connect(settings)
     install_services(app, parts, Transfers(parts.metrics, is_logged=settings.log.access))
-    for blueprint in (resolve.blueprint, hub_api.blueprint, admin.blueprint):
-        app.register_blueprint(blueprint)
+    for part in (resolve, raw, registry, hub_api, admin):
+        app.register_blueprint(part.blueprint)
+    app.before_request(cors.preflight)
     app.register_error_handler(Moved, _moved)
     app.register_error_handler(DingospeedError, _failed)
     app.register_error_handler(HTTPException, _not_routed)

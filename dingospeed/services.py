@@ -23,6 +23,8 @@ from dingospeed.mirror.files import Files
 from dingospeed.mirror.forward import Forward
 from dingospeed.mirror.metadata import Metadata
 from dingospeed.mirror.questions import Questions
+from dingospeed.mirror.raw import Raw
+from dingospeed.mirror.registry import Registry
 from dingospeed.mirror.repos import Repos
 from dingospeed.mirror.trees import Trees
 from dingospeed.sources.chain import Chain, Persistence
@@ -46,6 +48,8 @@ class Services:
     layout: Layout
     lines: Lines
     files: Files
+    raw: Raw
+    model_registry: Registry
     repos: Repos
     forward: Forward
 
@@ -96,19 +100,32 @@ def connect(settings: Settings) -> Services:
         },
         metrics=metrics,
     )
+    files = Files(
+        metadata=metadata,
+        trees=trees,
+        access=access,
+        reader=_reader(settings, blobs, leases, metrics),
+        chain=chain,
+        blobs=blobs,
+    )
     return Services(
         settings=settings,
         registry=registry,
         metrics=metrics,
         layout=layout,
         lines=lines,
-        files=Files(
+        files=files,
+        raw=Raw(files=files),
+        model_registry=Registry(
             metadata=metadata,
             trees=trees,
             access=access,
-            reader=_reader(settings, blobs, leases, metrics),
-            chain=chain,
-            blobs=blobs,
+            files=files,
+            lines=lines,
+            documents=documents,
+            layout=layout,
+            leases=leases,
+            ttl_s=settings.metadata.ttl_s,
         ),
         repos=Repos(metadata=metadata, trees=trees, access=access),
         forward=Forward(lines=lines, addresses=[line.url for line in settings.upstream.lines]),

@@ -126,18 +126,19 @@ class Fetcher:
             return False
         with lease, self._metrics.fills.track_inprogress():
             for hole in _holes(filling, fill.segment, start):
-                self._fill_hole(filling, hole, fill.source)
+                self._fill_hole(filling, fill, hole)
         return True
 
-    def _fill_hole(self, filling: Filling, hole: Span, source: Source) -> None:
+    def _fill_hole(self, filling: Filling, fill: Fill, hole: Span) -> None:
         file, position = filling.file, hole.start
-        with closing(exactly(source, hole)) as pieces:
+        with closing(exactly(fill.source, hole)) as pieces:
             for piece in pieces:
                 # A hole may begin where an earlier fill broke off, in the middle of a block.
                 block = position - position % file.block_bytes
                 file.write(piece, position)
                 position += len(piece)
                 file.mark(Span(block, position))
+                fill.got_on = True
                 filling.stir()
 
 

@@ -19,8 +19,10 @@ from dingospeed.store.blobs import Blobs
 from dingospeed.store.blockfile import BlockFile
 from dingospeed.store.header import State
 
-# How long work that another process does is left alone before its lease is tried again.
+# How long work that another process does is left alone before its lease is tried again, and
+# how long a segment whose fill failed, until somebody waits for it.
 _ELSEWHERE_S = 0.1
+_FAILED_S = 1.0
 
 
 class Source(Protocol):
@@ -40,6 +42,7 @@ class Fill:
         self.segment = segment
         self.source = source
         self.distance = distance  # In segments, from the nearest reader.
+        self.got_on = False  # It brought something, even if it failed later.
         self.is_done = False
         self.error: DingospeedError | None = None
 
@@ -64,7 +67,7 @@ class Filling:
         self.failure: DingospeedError | None = None
         # A hash of the content's beginning, and where that ends. Replaced, never changed.
         self.hashed = (content_hash(file.blob), 0)
-        self._elsewhere: dict[str, float] = {}
+        self._left_alone: dict[str, float] = {}
 
     # --- where things are ---------------------------------------------------------
 
@@ -92,14 +95,14 @@ class Filling:
     def claim(self, segment: int, source: Source, distance: int) -> tuple[Fill | None, bool]:
         """The live fill of *segment*, and whether it was made just now and has to be run.
 
-        None shortly after another process was found at it.
+        None shortly after another process was found at it, or it failed and is only read-ahead.
         """
         with self.changed:
             fill = self.fills.get(segment)
             if fill is not None:
                 fill.distance = min(fill.distance, distance)
                 return fill, False
-            if self._is_elsewhere(self.key(segment)):
+            if self._is_left_alone(f"{segment}") or (distance and self._is_left_alone(f"failed {segment}")):
                 return None, False
             fill = self.fills[segment] = Fill(segment, source, distance)
             return fill, True
@@ -110,13 +113,15 @@ class Filling:
             fill.is_done, fill.error = True, error
             del self.fills[fill.segment]
             if elsewhere:
-                self._leave_alone(self.key(fill.segment))
+                self._leave_alone(f"{fill.segment}", _ELSEWHERE_S)
+            if error is not None:
+                self._leave_alone(f"failed {fill.segment}", _FAILED_S)
             self._tell()
 
     def claim_verifying(self) -> bool:
         """Whether the caller is the one to verify now; then `end_verifying` follows."""
         with self.changed:
-            if self.is_verifying or self._is_elsewhere("verify"):
+            if self.is_verifying or self._is_left_alone("verify"):
                 return False
             self.is_verifying = True
             return True
@@ -127,7 +132,7 @@ class Filling:
             self.is_verifying = False
             self.failure = self.failure or error
             if elsewhere:
-                self._leave_alone("verify")
+                self._leave_alone("verify", _ELSEWHERE_S)
             self._tell()
 
     def stir(self) -> None:
@@ -141,14 +146,14 @@ class Filling:
             if self.version == seen:
                 self.changed.wait(timeout_s)
 
-    def _is_elsewhere(self, key: str) -> bool:
-        return time.monotonic() < self._elsewhere.get(key, 0.0)
+    def _is_left_alone(self, what: str) -> bool:
+        return time.monotonic() < self._left_alone.get(what, 0.0)
 
-    def _leave_alone(self, key: str) -> None:
+    def _leave_alone(self, what: str, for_s: float) -> None:
         now = time.monotonic()
         # Only what still counts: a huge file has many segments.
-        self._elsewhere = {other: until for other, until in self._elsewhere.items() if until > now}
-        self._elsewhere[key] = now + _ELSEWHERE_S
+        self._left_alone = {other: until for other, until in self._left_alone.items() if until > now}
+        self._left_alone[what] = now + for_s
 
     def _tell(self) -> None:
         self.version += 1

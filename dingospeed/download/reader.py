@@ -73,7 +73,7 @@ class Reader:
         self._options = options
         self._metrics = metrics
 
-    def read(self, blob: Blob, span: Span, source: Source) -> Iterator[Piece]:
+    def read(self, blob: Blob, span: Span, source: Source) -> Generator[Piece, None, None]:
         """The bytes of *span*, in order, as they become available. Each piece is valid until the next.
 
         Raises UpstreamError, Refusal or ContentMismatch when the bytes can not be had; what was
@@ -148,8 +148,9 @@ class Reader:
                         rest = Span(position, span.stop)
                         yield from self._straight_through(filling.blob, rest, source, filling, fill.error)
                         return
-                    # A source that fails others, for want of rights perhaps, need not fail us.
-                    if fill.source is source:
+                    # What got on is worth another try. And a source that fails others, for want
+                    # of rights perhaps, need not fail us.
+                    if fill.source is source and not fill.got_on:
                         raise fill.error.with_traceback(None)
                 fill = self._fetcher.want(filling, Span(available, span.stop), source)
                 patience.check(available // filling.segment_bytes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dingospeed.download.reader import Reader
@@ -10,7 +10,7 @@ from dingospeed.mirror.access import Access
 from dingospeed.mirror.metadata import Metadata
 from dingospeed.mirror.trees import Trees
 from dingospeed.model import Caller, FileMeta, Piece, RepoRef, Span
-from dingospeed.sources.chain import Chain, FileSource
+from dingospeed.sources.chain import Chain
 from dingospeed.store.blobs import Blobs
 
 
@@ -26,12 +26,11 @@ class OpenFile:
     meta: FileMeta
     cache: str
     may_resume: bool
-    _reader: Reader
-    _source: FileSource
+    _read: Callable[[Span], Iterator[Piece]]
 
     def read(self, span: Span) -> Iterator[Piece]:
         """As Reader.read."""
-        return self._reader.read(self.meta.blob, span, self._source)
+        return self._read(span)
 
 
 class Files:
@@ -63,10 +62,18 @@ class Files:
         found = self._metadata.revision(repo, revision, caller)
         visibility = self._access.to_files(repo, caller)
         meta = self._trees.file(repo, found.commit, path, caller)
-        source = self._chain.source(meta, token=caller.token, is_restricted=not visibility.is_public)
+        return self.opened(meta, caller, is_restricted=not visibility.is_public, is_stale=found.is_stale)
+
+    def opened(self, meta: FileMeta, caller: Caller, *, is_restricted: bool, is_stale: bool) -> OpenFile:
+        """*meta*, which *caller* may have: that has been decided before."""
+        source = self._chain.source(meta, token=caller.token, is_restricted=is_restricted)
         held = self._blobs.held_bytes(meta.blob)
         cache = "HIT" if held == meta.blob.size else "FILL" if held else "MISS"
-        if found.is_stale and cache == "HIT":
+        if is_stale and cache == "HIT":
             cache = "STALE"
         may_resume = self._blobs.rejections(meta.blob) == 0
-        return OpenFile(meta, cache, may_resume, self._reader, source)
+
+        def read(span: Span) -> Iterator[Piece]:
+            return self._reader.read(meta.blob, span, source)
+
+        return OpenFile(meta, cache, may_resume, read)

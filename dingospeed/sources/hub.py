@@ -26,7 +26,7 @@ def read(line: Line, meta: FileMeta, span: Span, token: str | None) -> Iterator[
     yielded before stays true.
     """
     is_whole = span == meta.blob.whole
-    path = meta.repo.resolve_path(meta.commit, meta.path)
+    path = meta.upstream_path
     with line.client.open_file(path, token=token, span=None if is_whole else span, own_token=True) as stream:
         _check(line, stream, meta, span, is_whole)
         left = len(span)

@@ -103,8 +103,10 @@ class Blobs:
 
     def reject(self, file: BlockFile) -> int:
         """Throw away content whose hash is wrong; how often that happened since the last start."""
+        # Counted first: whose connection is cut for it comes back at once, and must not resume.
+        rejections = self.count_rejection(file.blob)
         file.reject()
-        return self.count_rejection(file.blob)
+        return rejections
 
     def count_rejection(self, blob: Blob) -> int:
         """Remember that *blob* came wrong, for every worker: next time another line is asked first."""

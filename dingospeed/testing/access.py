@@ -5,6 +5,8 @@ The Hub hides what it will not show: a repo that is private is to strangers as i
 
 from __future__ import annotations
 
+import base64
+
 from dingospeed.testing.answers import Refusal, authentication_required, repo_not_found
 from dingospeed.testing.content import Content, User
 from dingospeed.testing.counters import UNKNOWN_TOKEN
@@ -13,8 +15,16 @@ from dingospeed.testing.wire import Request
 
 
 def token_of(request: Request) -> str | None:
+    """A bearer's token, or the password git sends with any user name."""
     scheme, _, token = (request.header("Authorization") or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
+    if scheme.lower() == "bearer":
+        return token.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(token.strip()).decode().partition(":")[2]
+        except ValueError:
+            return None
+    return None
 
 
 def name_of_caller(content: Content, request: Request) -> str | None:

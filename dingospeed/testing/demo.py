@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dingospeed.testing.content import Content
+from dingospeed.testing.git import lfs_attributes
 from dingospeed.testing.payload import Generated
 from dingospeed.testing.repos import File
 
@@ -19,7 +20,7 @@ def demo_content() -> Content:
     model = content.add_repo("models", "demo/tiny-model")
     first = model.commit(
         {
-            ".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n",
+            ".gitattributes": lfs_attributes("*.safetensors", "*.bin"),
             "README.md": "# A tiny model\n\nMade up, byte by byte – by a fake Hub.\n".encode(),
             "config.json": b'{"model_type": "tiny"}\n',
             "model.safetensors": Generated(WEIGHTS_BYTES, seed=1),

@@ -33,10 +33,12 @@ from dingospeed.testing.counters import Call, Counters, Host
 from dingospeed.testing.faultkinds import KINDS
 from dingospeed.testing.faults import Fault, FaultBook, meet_reply, meet_request
 from dingospeed.testing.files import Files
+from dingospeed.testing.gitserver import GitServer
 from dingospeed.testing.mischief import FaultKind
 from dingospeed.testing.ratelimits import RateLimits
+from dingospeed.testing.registry import Registry
 from dingospeed.testing.repos import Gated, Repo
-from dingospeed.testing.routes import kind_of
+from dingospeed.testing.routes import git_route, kind_of
 from dingospeed.testing.signing import Signer
 from dingospeed.testing.wire import Listener, Reply, Request
 
@@ -71,6 +73,8 @@ class FakeHub:
         signer = Signer()
         self._api = Api(self.content, lambda: self.url)
         self._files = Files(self.content, signer, hub_url=lambda: self.url, cdn_url=lambda: self.cdn_url)
+        self._git = GitServer(self.content, signer, cdn_url=lambda: self.cdn_url)
+        self._registry = Registry(self.content, signer, cdn_url=lambda: self.cdn_url)
         self._cdn = Cdn(self.content, signer)
         self._control = Control(self)
         self._hub_listener = Listener(self._at_hub, host=address.host, port=address.port)
@@ -189,8 +193,8 @@ class FakeHub:
     ) -> Fault:
         """Misbehave from now on; *kind* and its *arguments* are those of faultkinds.KINDS.
 
-        *where* is "any", "hub", "cdn", "api", "resolve" or "resolve-cache". *path* is a regular expression
-        to be found in the decoded path. Ends after *times* hits, begins after *skip*.
+        *where* is "any", "hub", "cdn", "api", "resolve", "resolve-cache", "registry" or "git". *path* is a
+        regular expression to be found in the decoded path. Ends after *times* hits, begins after *skip*.
 
         Raises ValueError for a kind or place there is not, TypeError for arguments that do not fit.
         """
@@ -218,6 +222,8 @@ class FakeHub:
         call = self._note(request, "hub", kind)
         if kind == "api":
             call.route = self._api.route_of(request)
+        elif git := git_route(request.raw_path):
+            call.route = git.name
         return self._answer(request, call, self._answer_as_hub)
 
     def _at_cdn(self, request: Request) -> Reply:
@@ -263,10 +269,14 @@ class FakeHub:
                 raise too_many_requests(wait_s)
             if call.kind == "other":
                 reply = send_text(INDEX, 200 if request.path == "/" else 404)
+            elif call.kind == "git":
+                reply = self._git.answer(request)
+            elif call.kind == "registry":
+                reply = self._registry.answer(request)
             else:
                 reply = (self._api if call.kind == "api" else self._files).answer(request)
         except Refusal as refusal:
-            reply = send_refusal(refusal, as_json=call.kind == "api")
+            reply = send_refusal(refusal, as_json=call.kind in ("api", "registry"))
         except Moved as moved:
             reply = send_redirect(307, moved.location)
         reply.headers.update(told)

@@ -17,12 +17,14 @@ from dingospeed.testing.wire import Reply, Request
 
 # Where a fault may sit, and the kinds of calls that are hit there.
 PLACES: Mapping[str, frozenset[str]] = {
-    "any": frozenset({"api", "resolve", "raw", "resolve-cache", "other", "cdn"}),
-    "hub": frozenset({"api", "resolve", "raw", "resolve-cache", "other"}),
+    "any": frozenset({"api", "resolve", "raw", "resolve-cache", "registry", "git", "other", "cdn"}),
+    "hub": frozenset({"api", "resolve", "raw", "resolve-cache", "registry", "git", "other"}),
     "cdn": frozenset({"cdn"}),
     "api": frozenset({"api"}),
     "resolve": frozenset({"resolve", "raw"}),
     "resolve-cache": frozenset({"resolve-cache"}),
+    "registry": frozenset({"registry"}),
+    "git": frozenset({"git"}),
 }
 
 _numbers = itertools.count(1)

@@ -6,7 +6,7 @@ Entries and commits never change once made; a repo moves its refs from one commi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -18,6 +18,8 @@ from dingospeed.testing import git
 from dingospeed.testing.payload import Generated, Payload, Plain
 
 Gated = Literal[False, "auto", "manual"]
+# Mode, name and id of what is in a directory.
+Row = tuple[str, str, str]
 
 # Where the files of each type of repo are found: the beginning of their address.
 PREFIXES = {"models": "", "datasets": "datasets/", "spaces": "spaces/", "kernels": "kernels/"}
@@ -90,6 +92,21 @@ class Commit:
     def title(self) -> str:
         return self.message.partition("\n")[0]
 
+    @property
+    def lfs_files(self) -> Mapping[str, Entry]:
+        """The files of git-lfs by their sha256."""
+        return {entry.sha256: entry for entry in self.entries.values() if entry.is_lfs}
+
+    def objects(self, author: str) -> Iterator[tuple[str, bytes]]:
+        """All that git stores of it, the history before it left out, as (kind, body)."""
+        for entry in self.entries.values():
+            yield "blob", entry.pointer if entry.is_lfs else entry.content
+        for rows in _rows(self.entries, self.trees).values():
+            yield "tree", git.tree_body(rows)
+        parent = self.parent.sha if self.parent else None
+        time_s = int(self.date.timestamp())
+        yield "commit", git.commit_body(self.trees[""], parent, author, time_s, self.message)
+
     def history(self) -> list[Commit]:
         """This commit and all before it, the newest first."""
         found: list[Commit] = []
@@ -128,6 +145,8 @@ class Repo:
     def __init__(self, type: str, id: str, *, private: bool = False, gated: Gated = False) -> None:
         self.type = type
         self.id = id
+        # Of all its commits, whatever it is renamed to later.
+        self.author = f"{type}/{id} <fake@hub.invalid>"
         self.private = private
         self.gated: Gated = gated
         self.disabled = False
@@ -178,9 +197,8 @@ class Repo:
             entries.update(new)
             trees = _trees(entries)
             date = FIRST_COMMIT + BETWEEN_COMMITS * len(self.commits)
-            author = f"{self.type}/{self.id} <fake@hub.invalid>"
             time_s = int(date.timestamp())
-            sha = git.commit_id(trees[""], parent.sha if parent else None, author, time_s, message)
+            sha = git.commit_id(trees[""], parent.sha if parent else None, self.author, time_s, message)
             changed.update(dict.fromkeys(new, sha))
             self.commits[sha] = Commit(sha, message, date, entries, trees, changed, parent)
             self.branches[branch] = sha
@@ -250,6 +268,10 @@ class Repo:
         """The paths of all files, in order."""
         return sorted(self.at(revision).entries)
 
+    def git_refs(self) -> dict[str, str]:
+        """The refs as git lists them, by their full names."""
+        return {name: sha for name, sha in self._refs().items() if name.startswith("refs/")}
+
     def _refs(self) -> dict[str, str]:
         refs = {"HEAD": self.branches[DEFAULT_BRANCH]} if DEFAULT_BRANCH in self.branches else {}
         refs.update({f"refs/pr/{number}": sha for number, sha in self.pull_requests.items()})
@@ -262,12 +284,7 @@ class Repo:
 
 def _trees(entries: Mapping[str, Entry]) -> dict[str, str]:
     """The git ids of all directories by path; "" is the root."""
-    inside: dict[str, list[tuple[str, str, str]]] = {"": []}
-    for path, entry in entries.items():
-        for folder in _folders_of(path):
-            inside.setdefault(folder, [])
-        folder, _, name = path.rpartition("/")
-        inside[folder].append((git.FILE_MODE, name, entry.blob_id))
+    inside = _files_by_folder(entries)
     ids: dict[str, str] = {}
     for folder in sorted(inside, key=lambda name: (name != "", name.count("/")), reverse=True):
         ids[folder] = git.tree_id(inside[folder])
@@ -275,6 +292,27 @@ def _trees(entries: Mapping[str, Entry]) -> dict[str, str]:
             above, _, name = folder.rpartition("/")
             inside[above].append((git.DIRECTORY_MODE, name, ids[folder]))
     return ids
+
+
+def _rows(entries: Mapping[str, Entry], trees: Mapping[str, str]) -> dict[str, list[Row]]:
+    """What is in each directory, as git lists it."""
+    inside = _files_by_folder(entries)
+    for folder, id in trees.items():
+        if folder:
+            above, _, name = folder.rpartition("/")
+            inside[above].append((git.DIRECTORY_MODE, name, id))
+    return inside
+
+
+def _files_by_folder(entries: Mapping[str, Entry]) -> dict[str, list[Row]]:
+    """The files in each directory, also where there are none."""
+    inside: dict[str, list[Row]] = {"": []}
+    for path, entry in entries.items():
+        for folder in _folders_of(path):
+            inside.setdefault(folder, [])
+        folder, _, name = path.rpartition("/")
+        inside[folder].append((git.FILE_MODE, name, entry.blob_id))
+    return inside
 
 
 def _folders_of(path: str) -> Iterable[str]:

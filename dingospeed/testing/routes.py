@@ -19,6 +19,9 @@ _FILE = re.compile(rf"/(?:({_FOLDERS})/)?([^/]+(?:/[^/]+)?)/(resolve|raw)/(.+)")
 _CACHED_FILE = re.compile(
     rf"/api/resolve-cache/({'|'.join(PREFIXES)})/([^/]+(?:/[^/]+)?)/([0-9a-f]{{40}})/(.+)"
 )
+_GIT = re.compile(
+    rf"/(?:({_FOLDERS})/)?([^/]+(?:/[^/]+)?)/(info/refs|git-upload-pack|git-receive-pack|info/lfs/.+)"
+)
 _NAMED_REF = re.compile(r"(refs(?:/|%2F)(?:pr|convert|heads|tags)(?:/|%2F)[^/]+)/(.+)", re.IGNORECASE)
 
 
@@ -48,14 +51,27 @@ class ApiRoute:
     raw_rest: str
 
 
+@dataclass(frozen=True, slots=True)
+class GitRoute:
+    """What git or git-lfs asks: *name* is all that follows the repo's address."""
+
+    type: str
+    id: str
+    name: str
+
+
 def kind_of(raw_path: str) -> str:
-    """ "api", "resolve", "raw", "resolve-cache" or "other"."""
+    """ "api", "resolve", "raw", "resolve-cache", "registry", "git" or "other"."""
     if raw_path.startswith("/api/resolve-cache/"):
         return "resolve-cache"
     if raw_path.startswith("/api/"):
         return "api"
     file = file_route(raw_path)
-    return file.kind if file else "other"
+    if file:
+        return file.kind
+    if raw_path == "/v2" or raw_path.startswith("/v2/"):
+        return "registry"
+    return "git" if git_route(raw_path) else "other"
 
 
 def file_route(raw_path: str) -> FileRoute | None:
@@ -73,6 +89,15 @@ def file_route(raw_path: str) -> FileRoute | None:
     return FileRoute(
         kind, folder or "models", unquote(id), unquote(revision), unquote(path), f"/{kind}/{rest}"
     )
+
+
+def git_route(raw_path: str) -> GitRoute | None:
+    """The repo, with or without ".git", and what is asked of it."""
+    found = _GIT.fullmatch(raw_path)
+    if not found:
+        return None
+    folder, id, name = found.groups()
+    return GitRoute(folder or "models", unquote(id).removesuffix(".git"), name)
 
 
 def api_route(raw_path: str, knows: Callable[[str, str], bool]) -> ApiRoute | None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http.cookiejar import DefaultCookiePolicy
+from typing import Literal
 from urllib.parse import urlsplit
 
 import requests
@@ -35,11 +37,13 @@ _MAX_HOSTS = 16
 _CDN = "cdn"
 _MAX_LOCATIONS = 10_000
 
+Scheme = Literal["bearer", "basic"]
+
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}\Z")
 _HEADER = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 # Of a caller's headers these are ours to set, or would say who the caller is.
 _OURS = frozenset({
-    "authorization", "cookie", "proxy-authorization", "host", "user-agent", "accept-encoding", "range",
+    "authorization", "cookie", "proxy-authorization", "host", "accept-encoding", "range",
     "connection", "content-length", "transfer-encoding", "te", "upgrade", "keep-alive",
     "proxy-connection", "trailer", "expect",
 })  # fmt: skip
@@ -67,19 +71,20 @@ class _Ask:
     url: str = field(repr=False)
     is_own: bool
     token: str | None = field(default=None, repr=False)
+    scheme: Scheme = "bearer"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     span: Span | None = None
     encoding: str = "identity"
 
     def sent_headers(self) -> dict[str, str]:
-        sent = dict(self.headers)
-        sent["User-Agent"] = f"dingospeed/{__version__}"
+        # Another name only where the Hub's answer depends on it; never that of the caller's program.
+        sent = {"User-Agent": f"dingospeed/{__version__}", **self.headers}
         sent["Accept-Encoding"] = self.encoding
         if self.span is not None:
             sent["Range"] = f"bytes={self.span.start}-{self.span.stop - 1}"
         if self.token is not None:
-            sent["Authorization"] = f"Bearer {self.token}"
+            sent["Authorization"] = _credentials(self.token, self.scheme)
         return sent
 
     def redirected(self, status: int, location: str, *, line: str) -> _Ask:
@@ -177,13 +182,17 @@ class Client:
         headers: Mapping[str, str] | None = None,
         span: Span | None = None,
         own_token: bool = False,
+        body: bytes | None = None,
+        scheme: Scheme = "bearer",
     ) -> Stream:
-        """GET, answered as soon as the headers are there. A redirect is given back as it is.
+        """GET, or POST when there is a *body*, answered as soon as the headers are there.
 
+        A redirect is given back as it is. *scheme* is how the token is shown: git's is "basic".
         Raises RateLimited and LineFailed as `request` does.
         """
-        ask = self._ask("GET", url_or_path, token=token, headers=headers, own_token=own_token)
-        ask = replace(ask, span=_checked_span(span))
+        method = "GET" if body is None else "POST"
+        ask = self._ask(method, url_or_path, token=token, headers=headers, own_token=own_token)
+        ask = replace(ask, span=_checked_span(span), body=body, scheme=scheme)
         return self._stream(ask, self._send(ask))
 
     def open_file(
@@ -345,6 +354,13 @@ def _session(max_connections: int, *, proxy: str | None, ca_bundle: str | None) 
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+def _credentials(token: str, scheme: Scheme) -> str:
+    """The value of Authorization. The Hub does not look at the user name (hub: git over HTTPS)."""
+    if scheme == "basic":
+        return "Basic " + b64encode(f"user:{token}".encode()).decode()
+    return f"Bearer {token}"
 
 
 def _checked_span(span: Span | None) -> Span | None:

@@ -13,7 +13,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from dingospeed.errors import LineFailed, NoLine, Offline, RateLimited
 from dingospeed.upstream.client import Answer, Client
@@ -21,6 +21,8 @@ from dingospeed.upstream.health import Event, Health, State
 from dingospeed.upstream.verdicts import Verdict, verdict
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Cheap for the Hub, and JSON from whoever speaks its API.
 PROBE_PATH = "/api/models?limit=1"
@@ -110,28 +112,48 @@ class Lines:
         Raises Offline when there are no lines, RateLimited with the shortest wait when all
         that could answer limit our rate, else NoLine.
         """
-        if not self._lines:
-            raise Offline()
-        failed: LineFailed | None = None
+
+        def one(line: Line) -> tuple[Line, Answer] | None:
+            answer = line.client.request(
+                method, path, token=token, headers=headers, body=body, own_token=own_token, follow=follow
+            )
+            if expect == "json":
+                _refuse_html(line, answer)
+            is_withheld = token is not None and not line.is_hub
+            return None if is_withheld and verdict(answer.status) is Verdict.REFUSAL else (line, answer)
 
         def cost(client: Client) -> Collection[str]:
             return client.budgets_of(path, token=token, own_token=own_token)
 
-        for line in self.candidates(token=token is not None, cost=cost):
+        return self.first(one, has_token=token is not None, cost=cost)
+
+    def first(
+        self,
+        call: Callable[[Line], T | None],
+        *,
+        has_token: bool,
+        is_restricted: bool = False,
+        cost: Cost | None = None,
+    ) -> T:
+        """What *call* makes of the first line that neither fails it nor gives None, which is no answer.
+
+        With *is_restricted* only lines that are the Hub itself are asked. Raises as `ask` does.
+        """
+        if not self._lines:
+            raise Offline()
+        failed: LineFailed | None = None
+        for line in self.candidates(token=has_token, cost=cost):
+            if is_restricted and not line.is_hub:
+                continue
             try:
-                answer = line.client.request(
-                    method, path, token=token, headers=headers, body=body, own_token=own_token, follow=follow
-                )
-                if expect == "json":
-                    _refuse_html(line, answer)
+                result = call(line)
             except LineFailed as error:
                 self.report(line, error)
                 failed = failed if isinstance(error, RateLimited) else error
                 continue
             self.report(line, None)
-            is_withheld = token is not None and not line.is_hub
-            if not (is_withheld and verdict(answer.status) is Verdict.REFUSAL):
-                return line, answer
+            if result is not None:
+                return result
         raise self.no_answer(has_failed=failed is not None, cost=cost) from failed
 
     def report(self, line: Line, error: LineFailed | None) -> None:

@@ -15,6 +15,7 @@ from flask import Flask
 from werkzeug.routing import BaseConverter
 
 from dingospeed.errors import BadRequest, RepoNotFound
+from dingospeed.mirror.metadata import DEFAULT_REVISION
 from dingospeed.model import REPO_TYPES, RepoRef, RepoType, checked_path, checked_revision
 
 # Words that come after a repo's id and so can not be the second half of one.
@@ -91,7 +92,9 @@ def repo_type(text: str) -> RepoType:
 
 
 def revision_of(text: str) -> str:
-    return checked_revision(decoded(text))
+    """A branch, tag, ref or commit; ``HEAD`` is git's word for the default branch. Raises BadRequest."""
+    revision = checked_revision(decoded(text))
+    return DEFAULT_REVISION if revision == "HEAD" else revision
 
 
 def path_of(text: str) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from dingospeed.mirror.files import OpenFile
 from dingospeed.model import RepoRef
-from dingospeed.web import paths, replies
-from dingospeed.web.asking import caller, request_id, services, transfers
-from dingospeed.web.body import OnEnd
+from dingospeed.web import paths
+from dingospeed.web.asking import caller, services
+from dingospeed.web.sending import send
 
 blueprint = Blueprint("resolve", __name__)
 
@@ -26,9 +25,5 @@ def resolve_cache(kind: str, id: str, revision: str, path: str) -> Response:
 
 def _file(repo: RepoRef, revision: str, path: str) -> Response:
     who = caller()
-
-    def begin(opened: OpenFile, status: int) -> OnEnd:
-        return transfers().begin(opened, status, address=who.address, request_id=request_id())
-
     opened = services().files.open(repo, paths.revision_of(revision), paths.path_of(path), who)
-    return replies.file(opened, begin=begin)
+    return send(opened, who)

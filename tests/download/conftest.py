@@ -104,7 +104,7 @@ class Origin:
         self._sent = []
         self._gates = []
         self._failures = []
-        self._wrong = Counter()
+        self._wrong: Counter[int] = Counter()
         self._end = size
         self._surplus = b""
         self._lock = threading.Lock()
@@ -121,6 +121,10 @@ class Origin:
     def fails_at(self, position, error=None, times=1):
         """Break off before *position*, so many times."""
         self._failures += [(position, error or UpstreamError("broken off"))] * times
+
+    def is_back(self):
+        """No more failures."""
+        self._failures.clear()
 
     def corrupts(self, position, times=1):
         """The byte at *position* is wrong the first so many times."""
@@ -315,8 +319,12 @@ class RemoteReading:
             arrived = self._worker.changed.wait_for(lambda: self.at >= position, LONG_S)
         assert arrived, f"it came only to {self.at}: {self.end}"
 
-    def pulls(self):
+    def goes_on(self):
+        """Let a slow one go on by a piece."""
+        before = self.at
         self._worker.order(pull=self._number)
+        with self._worker.changed:
+            assert self._worker.changed.wait_for(lambda: self.at > before or self.end is not None, LONG_S)
 
     def ends(self):
         """(sha256 of what it got, name of the error or None)."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -63,10 +64,10 @@ def test_submit__two_jobs_that_wait_for_each_other__both_run():
 
 
 def test_submit__nearer_meanwhile__goes_first(make_gate, until):
-    pool, gate, order = Pool(1), make_gate(0), []
+    pool, gate, order = Pool(1), make_gate(0), list[str]()
     pool.submit(Job(gate.pass_through))
     gate.is_reached()
-    jobs = [Job(lambda name=name: order.append(name), distance) for name, distance in zip("abc", (2, 3, 4))]
+    jobs = [Job(partial(order.append, name), distance) for distance, name in enumerate("abc", 2)]
     for job in jobs:
         pool.submit(job)
 
@@ -80,7 +81,7 @@ def test_submit__nearer_meanwhile__goes_first(make_gate, until):
 def test_submit__a_job_fails__the_next_one_runs():
     pool, done = Pool(1), threading.Event()
 
-    pool.submit(Job({}["nothing"] if False else lambda: {}["nothing"]))
+    pool.submit(Job(partial(int, "no number")))
     pool.submit(Job(done.set))
 
     assert done.wait(60)

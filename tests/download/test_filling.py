@@ -137,6 +137,14 @@ def test_claim__found_elsewhere_a_moment_ago__left_alone_for_a_while(filling, or
     until(lambda: filling.claim(3, origin, 0)[0] is not None)
 
 
+def test_claim__failed_a_moment_ago__only_for_who_waits_for_it(filling, origin):
+    fill, _ = filling.claim(3, origin, 0)
+    filling.end(fill, StoreError("failed"))
+
+    assert filling.claim(3, origin, 1) == (None, False)
+    assert filling.claim(3, origin, 0)[1]
+
+
 def test_end__many_segments__nothing_is_remembered_of_them(filling, origin):
     for segment in range(1000):
         fill, _ = filling.claim(segment, origin, 0)

@@ -97,7 +97,7 @@ def test_read__sealed_by_another_process_meanwhile__goes_on_to_its_end(
     until(lambda: engine.blobs.is_sealed(origin.blob))
 
     while slow.end is None:
-        slow.pulls()
+        slow.goes_on()
     assert slow.ends() == (origin.blob.etag, None)
     assert origin.most_often == 1
 
@@ -114,7 +114,7 @@ def test_read__rejected_by_another_process_meanwhile__cut_off(start_worker, hub,
     gate.opens()
     assert leading.ends()[1] == "ContentMismatch"
     while following.end is None:
-        following.pulls()
+        following.goes_on()
 
     assert following.ends()[1] == "ContentMismatch"
     assert following.at < origin.blob.size

@@ -276,10 +276,11 @@ def test_read__source_gives_no_more__raises_after_what_there_was(engine, origin,
 
 
 def test_read__after_a_failure__later_reader_goes_on_at_that_byte(engine, origin, start_reading):
-    origin.fails_at(SEGMENT + 17, times=2)
+    origin.fails_at(SEGMENT + 17, times=100)
     reading = start_reading(engine, origin)
     with pytest.raises(UpstreamError):
         reading.ends()
+    origin.is_back()
 
     assert engine.read(origin.blob, origin) == origin.content
 
@@ -317,6 +318,20 @@ def test_read__source_ends_as_if_that_were_all__raises_and_does_not_spin(engine,
         reading.ends()
     assert reading.got == origin.content[:stop]
     assert len(origin.asked) < 20
+
+
+def test_read__read_ahead_fails_while_all_is_well_here__not_asked_again_for_each_piece(
+    engine, origin, start_reading
+):
+    origin.piece_bytes = 1000
+    origin.fails_at(SEGMENT, times=10_000)
+
+    reading = start_reading(engine, origin)
+
+    with pytest.raises(UpstreamError):
+        reading.ends()
+    assert reading.got == origin.content[:SEGMENT]
+    assert len([span for span in origin.asked if span.start == SEGMENT]) < 10
 
 
 def test_read__source_sends_more_than_asked__its_neighbours_stay_right(make_engine, origin, start_reading):

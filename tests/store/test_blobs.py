@@ -291,6 +291,21 @@ def test_reject__twice__counted_for_every_process(blobs, layout, children, conte
     assert blobs.rejections(Blob("f" * 64, 1)) == 0
 
 
+def test_reject__seen_by_readers__is_counted_already(blobs, content_of_size):
+    _, blob = content_of_size(5_000)
+
+    class File(BlockFile):
+        def reject(self):
+            counted.append(blobs.rejections(blob))
+
+    counted: list[int] = []
+    with blobs.open_partial(blob, segment_blocks=8) as file:
+        file.__class__ = File
+        blobs.reject(file)
+
+    assert counted == [1]
+
+
 def test_open_partial__no_space__says_so(blobs, disk, content_of_size):
     _, blob = content_of_size(5_000)
     disk.fails("pwrite")
