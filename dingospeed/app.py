@@ -12,8 +12,8 @@ from dingospeed import log as logs
 from dingospeed.config import Settings
 from dingospeed.errors import BadRequest, DingospeedError, Forbidden, Moved, Refusal
 from dingospeed.services import connect
-from dingospeed.web import admin, cors, hub_api, paths, raw, registry, replies, resolve
-from dingospeed.web.asking import install_services, request_id
+from dingospeed.web import admin, cors, git, hub_api, paths, raw, registry, replies, resolve
+from dingospeed.web.asking import install_services, request_id, sent_path
 from dingospeed.web.transfers import Transfers
 
 log = logging.getLogger(__name__)
@@ -25,11 +25,11 @@ def create_app(settings: Settings) -> Flask:
     """The mirror as a WSGI application. Raises StoreError when the cache can not be used."""
     logs.setup(settings.log.level, settings.log.format)
     app = Flask("dingospeed", static_folder=None, template_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = _MAX_REQUEST_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = _MAX_REQUEST_BYTES
     paths.install(app)
     parts = connect(settings)
     install_services(app, parts, Transfers(parts.metrics, is_logged=settings.log.access))
-    for part in (resolve, raw, registry, hub_api, admin):
+    for part in (resolve, raw, git, registry, hub_api, admin):
         app.register_blueprint(part.blueprint)
     app.before_request(cors.preflight)
     app.register_error_handler(Moved, _moved)
@@ -47,9 +47,8 @@ def _is_api() -> bool:
 
 def _moved(move: Moved) -> Response:
     """The one redirect there is: to the repo's name of today, relative, query and all."""
-    query = request.query_string.decode("latin-1")
-    path = request.environ["PATH_INFO"].replace(f"/{move.id}", f"/{move.to}", 1)
-    return Response("", move.status, headers={"Location": path + (f"?{query}" if query else "")})
+    location = paths.renamed(request.view_args or {}, sent_path(), move.to)
+    return Response("", move.status, headers={"Location": location})
 
 
 def _failed(error: DingospeedError) -> Response:
@@ -60,7 +59,7 @@ def _failed(error: DingospeedError) -> Response:
 
 def _not_routed(error: HTTPException) -> Response:
     status = error.code or 500
-    if status == 405 or request.method not in ("GET", "HEAD", "OPTIONS"):
+    if status == 405 or (status == 404 and request.method not in ("GET", "HEAD", "OPTIONS")):
         refusal: Refusal = Forbidden("This mirror is read-only: it does not take uploads or changes.")
     elif status == 404:
         refusal = Forbidden("There is nothing here.")
@@ -79,6 +78,9 @@ def _unforeseen(error: Exception) -> Response:
 def _sign(response: Response) -> Response:
     """What every answer carries: its id, and leave for browsers of any origin to read it."""
     response.headers["X-Request-Id"] = request_id()
+    # What one caller may have is nothing to keep for others; everybody asks us.
+    response.headers.setdefault("Cache-Control", "private, no-cache")
+    response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Access-Control-Expose-Headers"] = replies.EXPOSED_HEADERS
     return response

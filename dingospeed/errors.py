@@ -134,6 +134,10 @@ class LineFailed(UpstreamError):
         super().__init__(f"line {line}: {why}")
 
 
+class NotServed(LineFailed):
+    """The line works, and does not serve this one thing. Nothing to hold against it."""
+
+
 class RateLimited(LineFailed):
     """The line answered 429: it will not serve us for *wait_s* seconds.
 

@@ -168,11 +168,6 @@ class FileMeta:
     path: str
     blob: Blob
 
-    @property
-    def upstream_path(self) -> str:
-        """Where the Hub has its bytes: a URL path, percent-encoded, that never means other content."""
-        return self.repo.resolve_path(self.commit, self.path)
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:

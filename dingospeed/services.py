@@ -21,13 +21,17 @@ from dingospeed.metrics import Metrics
 from dingospeed.mirror.access import Access, AccessTimes
 from dingospeed.mirror.files import Files
 from dingospeed.mirror.forward import Forward
+from dingospeed.mirror.git import Git
+from dingospeed.mirror.lfs import Lfs
 from dingospeed.mirror.metadata import Metadata
 from dingospeed.mirror.questions import Questions
 from dingospeed.mirror.raw import Raw
 from dingospeed.mirror.registry import Registry
 from dingospeed.mirror.repos import Repos
+from dingospeed.mirror.together import Together
 from dingospeed.mirror.trees import Trees
 from dingospeed.sources.chain import Chain, Persistence
+from dingospeed.sources.lfs import LfsObjects
 from dingospeed.store.blobs import Blobs
 from dingospeed.store.documents import Documents
 from dingospeed.store.layout import Layout
@@ -52,6 +56,8 @@ class Services:
     model_registry: Registry
     repos: Repos
     forward: Forward
+    git: Git
+    lfs: Lfs
 
 
 def connect(settings: Settings) -> Services:
@@ -66,22 +72,24 @@ def connect(settings: Settings) -> Services:
     lines = _lines(settings, metrics)
 
     questions = Questions(lines=lines)
+    together = Together(leases=leases)
     metadata = Metadata(
         questions=questions,
         documents=documents,
         layout=layout,
-        leases=leases,
+        together=together,
         ttl_s=settings.metadata.ttl_s,
     )
     trees = Trees(
         questions=questions,
         documents=documents,
         layout=layout,
-        leases=leases,
+        together=together,
         wait_s=settings.metadata.wait_tree_s,
     )
     access = Access(
         metadata=metadata,
+        together=together,
         questions=questions,
         documents=documents,
         layout=layout,
@@ -101,7 +109,6 @@ def connect(settings: Settings) -> Services:
         metrics=metrics,
     )
     files = Files(
-        metadata=metadata,
         trees=trees,
         access=access,
         reader=_reader(settings, blobs, leases, metrics),
@@ -124,11 +131,22 @@ def connect(settings: Settings) -> Services:
             lines=lines,
             documents=documents,
             layout=layout,
-            leases=leases,
+            together=together,
             ttl_s=settings.metadata.ttl_s,
         ),
         repos=Repos(metadata=metadata, trees=trees, access=access),
         forward=Forward(lines=lines, addresses=[line.url for line in settings.upstream.lines]),
+        git=Git(access=access, lines=lines, metrics=metrics),
+        lfs=Lfs(
+            access=access,
+            trees=trees,
+            files=files,
+            objects=LfsObjects(),
+            lines=lines,
+            blobs=blobs,
+            documents=documents,
+            layout=layout,
+        ),
     )
 
 

@@ -112,12 +112,35 @@ class Mirror:
         return status, headers, json.loads(body)
 
 
+@contextmanager
+def mirrors_in(folder):
+    """A function that makes mirrors, each with a cache of its own; they are stopped at the end."""
+    made: list[Mirror] = []
+
+    def make(*hubs, **settings):
+        own = folder / f"mirror{len(made)}"
+        own.mkdir(exist_ok=True)
+        # Only the first is the Hub itself; the others are lines that must see no token.
+        lines = [{"url": hub.url, "hub": index == 0} for index, hub in enumerate(hubs)]
+        mirror = Mirror(own, lines, settings)
+        made.append(mirror)
+        return mirror.start()
+
+    try:
+        yield make
+    finally:
+        for mirror in made:
+            mirror.stop()
+
+
 class Client:
     """The real huggingface_hub, in a process and a cache of its own."""
 
-    def __init__(self, folder, endpoint):
+    def __init__(self, folder, endpoint, **variables):
+        """*variables*: of its environment, besides those that every client here has."""
         self.home = folder
         self.endpoint = endpoint
+        self.variables = variables
 
     def environ(self, token=None):
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
@@ -131,6 +154,7 @@ class Client:
             # Whoever goes round the mirror runs into a closed door.
             "HTTPS_PROXY": "http://127.0.0.1:9",
             "NO_PROXY": "127.0.0.1,localhost",
+            **self.variables,
         }
         if token:
             environ["HF_TOKEN"] = token

@@ -14,24 +14,35 @@ import logging
 import os
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from dingospeed.errors import (
     Forbidden,
     GatedRepo,
     InvalidCredentials,
+    Moved,
+    NoLine,
     Offline,
     Refusal,
     RepoNotFound,
+    RevisionNotFound,
+    StoreError,
     UpstreamError,
 )
-from dingospeed.mirror.metadata import Metadata, Visibility
+from dingospeed.mirror import shapes
+from dingospeed.mirror.metadata import Metadata, Revision, Visibility
 from dingospeed.mirror.questions import Questions
+from dingospeed.mirror.together import Together
 from dingospeed.model import Caller, RepoRef
 from dingospeed.store.documents import Documents
 from dingospeed.store.layout import Layout
 
 log = logging.getLogger(__name__)
+
+_MAX_MOVES = 5
+_SALT_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +61,14 @@ class Access:
         self,
         *,
         metadata: Metadata,
+        together: Together,
         questions: Questions,
         documents: Documents,
         layout: Layout,
         times: AccessTimes,
     ) -> None:
         self._metadata = metadata
+        self._together = together
         self._questions = questions
         self._documents = documents
         self._layout = layout
@@ -67,17 +80,51 @@ class Access:
 
         Raises a Refusal when not, UpstreamError when it can not be told.
         """
-        visibility = self._metadata.visibility(repo, caller)
+        visibility = self._visibility(repo, caller)
         if visibility.is_private:
             self._decide(repo, caller, visibility)
         return visibility
 
     def to_files(self, repo: RepoRef, caller: Caller) -> Visibility:
         """May *caller* have the files and know their identities? As `to_listing`, and gates are closed."""
-        visibility = self._metadata.visibility(repo, caller)
+        visibility = self._visibility(repo, caller)
         if not visibility.is_public:
             self._decide(repo, caller, visibility)
         return visibility
+
+    def to_commit(self, repo: RepoRef, revision: str, caller: Caller) -> Revision:
+        """As Metadata.revision; but what is no revision, and where the repo has moved to, is told only
+        to those who may know of the repo.
+        """
+        try:
+            return self._metadata.revision(repo, revision, caller)
+        except RevisionNotFound:
+            self.to_listing(repo, caller)
+            raise
+        except Moved as move:
+            self._to_new_name(repo, move, caller, _MAX_MOVES)
+            raise
+
+    def _visibility(self, repo: RepoRef, caller: Caller, moves_left: int = _MAX_MOVES) -> Visibility:
+        try:
+            return self._metadata.visibility(repo, caller)
+        except Moved as move:
+            self._to_new_name(repo, move, caller, moves_left)
+            raise
+
+    def _to_new_name(self, repo: RepoRef, move: Moved, caller: Caller, moves_left: int) -> None:
+        """Raises what says that *caller* may not know where *repo* has moved to."""
+        if not moves_left:
+            raise NoLine(f"{repo} moves without end")
+        target = RepoRef.parse(repo.type, move.to)
+        try:
+            visibility = self._visibility(target, caller, moves_left - 1)
+            if visibility.is_private:
+                self._decide(target, caller, visibility)
+        except Moved:
+            return
+        except RepoNotFound as refusal:
+            raise RepoNotFound(repo.id, anonymous=refusal.status == 401) from refusal
 
     def _decide(self, repo: RepoRef, caller: Caller, visibility: Visibility) -> None:
         if caller.token is None:
@@ -85,15 +132,16 @@ class Access:
                 raise RepoNotFound(repo.id, anonymous=True)
             raise GatedRepo(repo.id, anonymous=True)
         path = self._layout.access(repo, self._hash(caller.token, repo))
-        known = self._documents.read(path)
-        age_s = time.time() - known.written_at if known else 0.0
+        known = shapes.kept(self._documents, path, shapes.is_decision)
+        # A decision from the future is as old as it is far off: clocks jump.
+        age_s = abs(time.time() - known.written_at) if known else 0.0
         is_allowed = bool(known and known.value["allowed"])
         if known and age_s < (self._times.allowed_s if is_allowed else self._times.denied_s):
             if is_allowed:
                 return
             raise _denial(repo, visibility, known.value.get("invalid", False))
         try:
-            self._questions.is_let_in(repo, caller)
+            self._together.ask(("access", path), lambda: self._questions.is_let_in(repo, caller))
         except Refusal as refusal:
             is_invalid = isinstance(refusal, InvalidCredentials)
             self._documents.write(path, {"allowed": False, "invalid": is_invalid})
@@ -102,7 +150,8 @@ class Access:
             if is_allowed and age_s < self._times.offline_grace_s:
                 log.info("%s: a caller let in %.0f s ago is let in on trust: %s", repo, age_s, error)
                 return
-            if isinstance(error, Offline):
+            # Of a private repo not even that it is here: the answer is that for one that is not.
+            if isinstance(error, Offline) and not visibility.is_private:
                 what = "This mirror is offline and has not seen this token let in before."
                 raise Forbidden(what) from error
             raise
@@ -121,17 +170,31 @@ def _denial(repo: RepoRef, visibility: Visibility, is_invalid: bool) -> Refusal:
 
 
 def _salt(layout: Layout) -> bytes:
-    """The cache's own salt, made at the first start; the workers agree on whose came first."""
+    """The cache's own salt, made at the first start; the workers agree on whose came first.
+
+    Raises StoreError when it can be neither read nor made.
+    """
     path = layout.salt
-    if not path.exists():
-        beside = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}")
-        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(fd, secrets.token_bytes(32))
+    try:
+        if not path.exists():
+            _make_salt(path)
+        salt = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"no salt for the hashes of tokens: {error}") from error
+    if len(salt) != _SALT_BYTES:
+        raise StoreError(f"{path} is damaged: remove it, and every caller is asked about again")
+    return salt
+
+
+def _make_salt(path: Path) -> None:
+    beside = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}")
+    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(fd, secrets.token_bytes(_SALT_BYTES))
+        # Its name must not outlive its content.
+        os.fsync(fd)
+        with suppress(FileExistsError):
             os.link(beside, path)
-        except FileExistsError:
-            pass
-        finally:
-            os.close(fd)
-            beside.unlink()
-    return path.read_bytes()
+    finally:
+        os.close(fd)
+        beside.unlink()

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from dingospeed.download.reader import Reader
 from dingospeed.mirror.access import Access
-from dingospeed.mirror.metadata import Metadata
 from dingospeed.mirror.trees import Trees
 from dingospeed.model import Caller, FileMeta, Piece, RepoRef, Span
-from dingospeed.sources.chain import Chain
+from dingospeed.sources import hub
+from dingospeed.sources.chain import Chain, ReadLine
 from dingospeed.store.blobs import Blobs
 
 
@@ -39,14 +39,12 @@ class Files:
     def __init__(
         self,
         *,
-        metadata: Metadata,
         trees: Trees,
         access: Access,
         reader: Reader,
         chain: Chain,
         blobs: Blobs,
     ) -> None:
-        self._metadata = metadata
         self._trees = trees
         self._access = access
         self._reader = reader
@@ -59,21 +57,29 @@ class Files:
         Raises Moved, a Refusal, or UpstreamError. Permission comes before existence: who may
         not have the files does not learn which there are.
         """
-        found = self._metadata.revision(repo, revision, caller)
+        found = self._access.to_commit(repo, revision, caller)
         visibility = self._access.to_files(repo, caller)
         meta = self._trees.file(repo, found.commit, path, caller)
         return self.opened(meta, caller, is_restricted=not visibility.is_public, is_stale=found.is_stale)
 
-    def opened(self, meta: FileMeta, caller: Caller, *, is_restricted: bool, is_stale: bool) -> OpenFile:
-        """*meta*, which *caller* may have: that has been decided before."""
-        source = self._chain.source(meta, token=caller.token, is_restricted=is_restricted)
+    def opened(
+        self,
+        meta: FileMeta,
+        caller: Caller,
+        *,
+        is_restricted: bool,
+        is_stale: bool,
+        read: ReadLine = hub.read,
+    ) -> OpenFile:
+        """*meta*, which *caller* may have: that has been decided before. *read* gets it over a line."""
+        source = self._chain.source(meta, token=caller.token, is_restricted=is_restricted, read=read)
         held = self._blobs.held_bytes(meta.blob)
         cache = "HIT" if held == meta.blob.size else "FILL" if held else "MISS"
         if is_stale and cache == "HIT":
             cache = "STALE"
         may_resume = self._blobs.rejections(meta.blob) == 0
 
-        def read(span: Span) -> Iterator[Piece]:
+        def read_here(span: Span) -> Iterator[Piece]:
             return self._reader.read(meta.blob, span, source)
 
-        return OpenFile(meta, cache, may_resume, read)
+        return OpenFile(meta, cache, may_resume, read_here)

@@ -11,17 +11,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from dingospeed.errors import Forbidden
+from dingospeed.errors import Forbidden, NoLine
 from dingospeed.mirror.xet import without_xet
-from dingospeed.model import Caller
+from dingospeed.model import REPO_TYPES, Caller
 from dingospeed.upstream.lines import Lines
 
+# No ETag: what we hand on is not the text it stands for.
 _KEPT_HEADERS = (
     "Content-Type",
-    "ETag",
-    "Link",
     "Location",
     "Retry-After",
     "WWW-Authenticate",
@@ -30,6 +29,9 @@ _KEPT_HEADERS = (
     "X-Repo-Commit",
     "X-Total-Count",
 )
+_NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?')
+# Tokens for Xet, with the address where the bytes are: what they are good for is to go past this mirror.
+_XET_ROUTE = re.compile(r"/xet-|/buckets(?:/|\Z)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +50,42 @@ class Forward:
         self._lines = lines
         hosts = {urlsplit(address).netloc for address in addresses} | {"huggingface.co"}
         names = "|".join(re.escape(host) for host in sorted(hosts, key=len, reverse=True))
-        self._address = re.compile(rf"https?://(?:{names})(?![\w.-])")
+        self._address = re.compile(rf"https?://(?:{names})(?::(?:80|443))?(?![\w-]|\.\w|:\d)", re.IGNORECASE)
 
     def get(self, path: str, caller: Caller, *, accept: str, own_url: str) -> Forwarded:
-        """The answer to ``GET path``; addresses of the upstream become *own_url*. Raises UpstreamError."""
-        _, answer = self._lines.ask("GET", path, token=caller.token, headers={"Accept": accept})
-        headers = {
-            name: self._address.sub(own_url, answer.headers[name])
-            for name in _KEPT_HEADERS
-            if name in answer.headers
-        }
-        location = headers.get("Location")
-        if location is not None and not location.startswith(("/", own_url)):
+        """The answer to ``GET path``; addresses of the upstream become *own_url*.
+
+        Raises UpstreamError, or Forbidden for what would lead past this mirror.
+        """
+        if _XET_ROUTE.search(unquote(path.partition("?")[0])):
+            raise Forbidden("This mirror serves files over plain HTTP, not by Xet.")
+        line, answer = self._lines.ask(
+            "GET", path, token=caller.token, headers={"Accept": accept}, expect="json"
+        )
+        told = answer.headers
+        headers = {name: self._cleaned(told[name], own_url) for name in _KEPT_HEADERS if name in told}
+        if not _is_here(headers.get("Location", "/"), own_url):
             raise Forbidden("This answer lies outside of what is mirrored.")
-        body = answer.body
-        if "json" in headers.get("Content-Type", ""):
+        following = _next_path(told.get("Link", ""))
+        if following is not None:
+            headers["Link"] = f'<{own_url}{following}>; rel="next"'
+        if answer.status == 401 and _is_of_repo(path) and _names_nothing(headers):
+            # The Hub leaves it out; over http clients then can not tell that the repo is not there.
+            headers["X-Error-Code"] = "RepoNotFound"
+        body, kind = answer.body, headers.get("Content-Type", "")
+        if "json" in kind:
             try:
                 body = _compact(self._without_addresses(without_xet(json.loads(body)), own_url))
-            except ValueError:
-                body = b""
-        elif headers.get("Content-Type", "").startswith("text/"):
+            except (ValueError, RecursionError) as error:
+                raise NoLine(f"line {line.name} answered with broken JSON") from error
+        elif kind.startswith("text/"):
             body = self._address.sub(own_url, body.decode("utf-8", "replace")).encode()
         return Forwarded(answer.status, headers, body)
+
+    def _cleaned(self, value: str, own_url: str) -> str:
+        """A header without addresses of the upstream, and without what would end it early."""
+        shown = "".join(char if " " <= char <= "~" else "?" for char in value)
+        return self._address.sub(own_url, shown)
 
     def _without_addresses(self, value: Any, own_url: str) -> Any:
         if isinstance(value, str):
@@ -81,5 +97,34 @@ class Forward:
         return value
 
 
+def _is_here(location: str, own_url: str) -> bool:
+    """Whether a redirect stays with us; browsers take ``//host`` and ``/\\host`` for another host."""
+    path = location.removeprefix(own_url)
+    return path.startswith("/") and path[1:2] not in ("/", "\\")
+
+
+def _next_path(link: str) -> str | None:
+    """Path and query of the next page; None when a Link header names none on the API."""
+    found = _NEXT.search(link)
+    try:
+        parts = urlsplit(found[1]) if found is not None else None
+    except ValueError:
+        return None
+    if parts is None or not parts.path.startswith("/api/"):
+        return None
+    return f"{parts.path}?{parts.query}"
+
+
+def _is_of_repo(path: str) -> bool:
+    parts = path.partition("?")[0].split("/")
+    return len(parts) > 3 and parts[2] in REPO_TYPES
+
+
+def _names_nothing(headers: Mapping[str, str]) -> bool:
+    is_of_token = "Invalid credentials" in headers.get("X-Error-Message", "")
+    return "X-Error-Code" not in headers and not is_of_token
+
+
 def _compact(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    # Half of a surrogate pair is JSON, and no UTF-8.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

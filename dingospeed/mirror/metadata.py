@@ -10,24 +10,34 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
-from dingospeed.errors import InvalidCredentials, Moved, NoLine, RepoNotFound, RevisionNotFound, UpstreamError
-from dingospeed.flight.leases import Leases
+from dingospeed.errors import (
+    BadRequest,
+    Moved,
+    NoLine,
+    Offline,
+    RepoNotFound,
+    RevisionNotFound,
+    UpstreamError,
+)
+from dingospeed.mirror import shapes
 from dingospeed.mirror.questions import Questions
-from dingospeed.mirror.xet import without_xet
+from dingospeed.mirror.together import PATIENCE_S, Together
 from dingospeed.model import Caller, RepoRef, is_commit
 from dingospeed.store.documents import Document, Documents
 from dingospeed.store.layout import Layout
 
 log = logging.getLogger(__name__)
 
-# A question waits so long for another process that asks the same; clients give up after ten seconds.
-_TOGETHER_S = 8
-# The name of every repo's default branch.
+# Who has an old answer waits so long for a new one.
+_OLD_WAIT_S = 4.0
+# The name of every repo's default branch; the Hub takes HEAD for it.
 DEFAULT_REVISION = "main"
+_HEAD = "HEAD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +64,18 @@ class Metadata:
     """Answers about repos; documents are fetched by *questions* and kept in *documents*."""
 
     def __init__(
-        self, *, questions: Questions, documents: Documents, layout: Layout, leases: Leases, ttl_s: float
+        self,
+        *,
+        questions: Questions,
+        documents: Documents,
+        layout: Layout,
+        together: Together,
+        ttl_s: float,
     ) -> None:
         self._questions = questions
         self._documents = documents
         self._layout = layout
-        self._leases = leases
+        self._together = together
         self._ttl_s = ttl_s
 
     def revision(self, repo: RepoRef, revision: str, caller: Caller) -> Revision:
@@ -68,143 +84,221 @@ class Metadata:
         Does not check what *caller* may see of a repo already known: that is for Access.
         Raises Moved, RepoNotFound, RevisionNotFound, GatedRepo or UpstreamError.
         """
+        if revision == _HEAD:
+            revision = DEFAULT_REVISION
         self._follow_move(repo)
-        if is_commit(revision) and self._documents.read(self._layout.api(repo, "infos", revision)):
-            return Revision(revision)
-        path = self._layout.api(repo, "revisions", revision)
-        known = self._documents.read(path)
-        if known is not None and self._is_fresh(known):
+        known = self._word(repo, revision)
+        if known is not None and self._is_good(known, revision):
             return Revision(known.value["commit"])
-        key = f"revision {repo} {revision}"
-        # Who has an old answer does not queue for the new one.
-        timeout_s = _TOGETHER_S if known is None else 0
-        lease = self._leases.acquire(key, timeout_s=timeout_s)
+
+        def ask() -> str:
+            # Who has an old answer does not queue for the new one.
+            timeout_s = PATIENCE_S if known is None else 0
+            with self._together.alone(f"revision {repo} {revision}", timeout_s=timeout_s) as is_alone:
+                meanwhile = self._word(repo, revision)
+                if meanwhile is not None and (self._is_good(meanwhile, revision) or not is_alone):
+                    return str(meanwhile.value["commit"])
+                return str(self._ask(repo, revision, caller)["sha"])
+
+        key = ("revision", repo, revision, caller.token)
         try:
-            asked_meanwhile = self._documents.read(path)
-            if asked_meanwhile is not None and self._is_fresh(asked_meanwhile):
-                return Revision(asked_meanwhile.value["commit"])
-            if lease is None and known is not None:
-                return Revision(known.value["commit"])
-            return Revision(self._ask_revision(repo, revision, caller))
+            if known is None:
+                return Revision(self._together.ask(key, ask))
+            return Revision(self._together.ask(key, ask, wait_s=_OLD_WAIT_S, join_s=0))
         except UpstreamError as error:
             if known is None:
                 self._follow_move(repo, even_stale=True)
                 raise
-            log.warning("%s %s: serving what was known %.0f s ago: %s", repo, revision, _age(known), error)
+            level = logging.DEBUG if isinstance(error, Offline) else logging.WARNING
+            log.log(level, "%s %s: serving what was known %.0f s ago: %s", repo, revision, _age(known), error)
             return Revision(known.value["commit"], is_stale=True)
-        finally:
-            if lease is not None:
-                lease.release()
 
     def info(self, repo: RepoRef, commit: str, caller: Caller) -> dict[str, Any]:
         """What the Hub says of the repo at *commit*, without Xet; not to be changed."""
-        document = self._documents.read(self._layout.api(repo, "infos", commit))
-        if document is None:
-            self._ask_revision(repo, commit, caller)
-            document = self._documents.read(self._layout.api(repo, "infos", commit))
-        if document is None:
-            raise NoLine("the cache has no space for what upstream answered")
-        info: dict[str, Any] = document.value
-        return info
+        known = self._kept_info(repo, commit)
+        if known is not None:
+            info: dict[str, Any] = known.value
+            return info
+        key = ("info", repo, commit, caller.token)
+        return self._together.ask(key, lambda: self._ask(repo, commit, caller))
 
     def visibility(self, repo: RepoRef, caller: Caller) -> Visibility:
         """Who may see the repo, as far as is known now; asked again after `ttl_s`.
 
-        Raises RepoNotFound or UpstreamError when it is not known and can not be learnt.
+        An old answer is believed only when nobody outside gives a new one. Raises Moved,
+        RepoNotFound, InvalidCredentials or UpstreamError when it can not be learnt.
         """
-        path = self._layout.api(repo, "visibility")
-        known = self._documents.read(path)
-        if known is None or not self._is_fresh(known):
-            lease = self._leases.acquire(f"visibility {repo}", timeout_s=_TOGETHER_S if known is None else 0)
-            try:
-                if lease is not None:
-                    self._ask_revision(repo, "", caller)
-            except UpstreamError as error:
-                if known is None:
-                    raise
-                log.debug("visibility of %s not refreshed: %s", repo, error)
-            except (RepoNotFound, InvalidCredentials):
-                # This caller may not see it; what they get is decided by what is known now.
-                if known is None:
-                    raise
-            finally:
-                if lease is not None:
-                    lease.release()
-            known = self._documents.read(path) or known
-        if known is None:
-            raise NoLine("the visibility of the repo could not be learnt")
-        return Visibility(known.value["private"], known.value["gated"])
+        known = self._kept(repo, "visibility", shapes.is_visibility)
+        if known is not None and self._is_fresh(known):
+            return _visibility(known.value)
+
+        def ask() -> Visibility:
+            with self._together.alone(f"visibility {repo}"):
+                meanwhile = self._kept(repo, "visibility", shapes.is_visibility)
+                if meanwhile is not None and self._is_fresh(meanwhile):
+                    return _visibility(meanwhile.value)
+                return _visibility(_visibility_told(self._ask(repo, "", caller)))
+
+        wait_s = PATIENCE_S if known is None else _OLD_WAIT_S
+        try:
+            return self._together.ask(("visibility", repo, caller.token), ask, wait_s=wait_s)
+        except UpstreamError as error:
+            if known is None:
+                raise
+            log.debug("visibility of %s not refreshed: %s", repo, error)
+        except RepoNotFound:
+            # This caller may not see it; what they get is decided by what is known now.
+            if known is None:
+                raise
+        known = self._kept(repo, "visibility", shapes.is_visibility) or known
+        return _visibility(known.value)
 
     def refs(self, repo: RepoRef, caller: Caller, *, has_pull_requests: bool) -> dict[str, Any]:
         """Branches, tags and converts; from upstream while it answers, else as far as known here."""
-        path = self._layout.api(repo, "refs-prs" if has_pull_requests else "refs")
-        known = self._documents.read(path)
-        if known is None or not self._is_fresh(known):
-            try:
-                suffix = "/refs?include_prs=1" if has_pull_requests else "/refs"
-                refs: dict[str, Any] = self._questions.ask(repo, suffix, caller).value
-                self._documents.write(path, refs)
-                return refs
-            except UpstreamError:
-                if known is None:
-                    return self._refs_seen(repo)
-        found: dict[str, Any] = known.value
-        return found
+        name = "refs-prs" if has_pull_requests else "refs"
+        known = self._kept(repo, name, shapes.is_refs)
+        if known is not None and self._is_fresh(known):
+            return dict(known.value)
 
-    def _ask_revision(self, repo: RepoRef, revision: str, caller: Caller) -> str:
-        """Fetch and keep the info at *revision*, "" for the default branch; its commit."""
+        def ask() -> dict[str, Any]:
+            suffix = "/refs?include_prs=1" if has_pull_requests else "/refs"
+            told = self._questions.ask(repo, suffix, caller).value
+            if not shapes.is_refs(told):
+                raise NoLine(f"upstream told no refs of {repo}")
+            self._documents.write(self._layout.api(repo, name), told)
+            return dict(told)
+
+        wait_s = PATIENCE_S if known is None else _OLD_WAIT_S
+        try:
+            return self._together.ask((name, repo, caller.token), ask, wait_s=wait_s)
+        except UpstreamError:
+            if known is not None:
+                return dict(known.value)
+            return self._refs_seen(repo)
+
+    def _ask(self, repo: RepoRef, revision: str, caller: Caller) -> dict[str, Any]:
+        """Fetch and keep the info at *revision*, "" for the default branch as the Hub has it."""
         suffix = f"/revision/{quote(revision, safe='')}" if revision else ""
         try:
             info = self._questions.ask(repo, suffix, caller, revision=revision).value
         except Moved as move:
-            self._documents.write(self._layout.api(repo, "moved"), {"to": move.to})
+            self._note_move(repo, move.to)
             raise
-        except RepoNotFound:
-            self._note_hidden(repo)
+        except RepoNotFound as refusal:
+            # To a token, 401 speaks of the token: it has run out, or was never one.
+            if refusal.status != 401 or caller.is_anonymous:
+                self._note_hidden(repo)
             raise
         except RevisionNotFound:
             self._documents.delete(self._layout.api(repo, "revisions", revision))
             raise
-        commit = info.get("sha") if isinstance(info, dict) else None
-        if not isinstance(commit, str) or not is_commit(commit):
+        # A repo without a commit has no sha, but someone may or may not see it.
+        if not shapes.is_info(info) and (revision or not isinstance(info, dict) or info.get("sha")):
             raise NoLine(f"upstream told no commit for {repo} {revision}")
-        self._note_visibility(repo, bool(info.get("private")), info.get("gated") or False)
-        self._documents.write(self._layout.api(repo, "infos", commit), without_xet(info))
-        if revision and not is_commit(revision):
-            self._documents.write(self._layout.api(repo, "revisions", revision), {"commit": commit})
+        if is_commit(revision) and info["sha"] != revision:
+            raise NoLine(f"upstream told of another commit than {repo} {revision}")
+        self._note_visibility(repo, _visibility_told(info))
+        if info.get("sha"):
+            self._documents.write(self._layout.api(repo, "infos", info["sha"]), info)
+            if revision and not is_commit(revision):
+                word = {"revision": revision, "commit": info["sha"]}
+                self._documents.write(self._layout.api(repo, "revisions", revision), word)
         self._documents.delete(self._layout.api(repo, "moved"))
-        return commit
+        told: dict[str, Any] = info
+        return told
 
-    def _note_visibility(self, repo: RepoRef, is_private: bool, gated: bool | str) -> None:
-        self._documents.write(self._layout.api(repo, "visibility"), {"private": is_private, "gated": gated})
+    def _note_visibility(self, repo: RepoRef, told: dict[str, Any]) -> None:
+        known = self._kept(repo, "visibility", shapes.is_visibility)
+        before = known.value.get("id") if known is not None else None
+        if None not in (before, told["id"]) and before != told["id"]:
+            log.warning("%s is another repo than before: what was known of that one is forgotten", repo)
+            self._forget(repo)
+        self._documents.write(self._layout.api(repo, "visibility"), told)
 
     def _note_hidden(self, repo: RepoRef) -> None:
         """A repo that we knew is denied to somebody: from now on each caller has to prove their right."""
-        known = self._documents.read(self._layout.api(repo, "visibility"))
+        known = self._kept(repo, "visibility", shapes.is_visibility)
         if known is not None:
-            self._note_visibility(repo, True, known.value["gated"])
+            self._documents.write(self._layout.api(repo, "visibility"), {**known.value, "private": True})
+
+    def _forget(self, repo: RepoRef) -> None:
+        """Another repo has this name now: its callers have no right to what was kept of the old one."""
+        of_repo = self._layout.api(repo, "x").parent
+        of_access = self._layout.access(repo, "x").parent
+        for folder in (of_access, of_repo, *(path for path in of_repo.glob("*") if path.is_dir())):
+            for path in folder.glob("*.json"):
+                self._documents.delete(path)
+
+    def _note_move(self, repo: RepoRef, to: str) -> None:
+        self._documents.write(self._layout.api(repo, "moved"), {"to": to})
+        # Back to a name it had before: two moves must not lead in a circle.
+        self._documents.delete(self._layout.api(RepoRef.parse(repo.type, to), "moved"))
 
     def _follow_move(self, repo: RepoRef, *, even_stale: bool = False) -> None:
-        moved = self._documents.read(self._layout.api(repo, "moved"))
-        if moved is not None and (even_stale or self._is_fresh(moved)):
-            raise Moved(repo.id, to=moved.value["to"])
+        moved = self._kept(repo, "moved", shapes.is_move)
+        if moved is None or not (even_stale or self._is_fresh(moved)):
+            return
+        try:
+            to = RepoRef.parse(repo.type, moved.value["to"])
+        except (RepoNotFound, BadRequest):
+            return
+        if to != repo:
+            raise Moved(repo.id, to=to.id)
 
     def _refs_seen(self, repo: RepoRef) -> dict[str, Any]:
-        """Better than none: the names that were asked for, as branches."""
+        """Better than none: the other list, else the names that were asked for, as branches."""
+        for name in ("refs", "refs-prs"):
+            known = self._kept(repo, name, shapes.is_refs)
+            if known is not None:
+                return {key: value for key, value in known.value.items() if key != "pullRequests"}
         folder = self._layout.api(repo, "revisions", "x").parent
         branches = []
         for path in sorted(folder.glob("*.json")):
-            name, document = unquote(path.stem), self._documents.read(path)
-            if document is not None and not name.startswith("refs/"):
-                ref = {"name": name, "ref": f"refs/heads/{name}", "targetCommit": document.value["commit"]}
-                branches.append(ref)
+            document = shapes.kept(self._documents, path, shapes.is_word)
+            if document is None:
+                continue
+            named, commit = document.value.get("revision"), document.value["commit"]
+            # Nor is a shortened commit a branch.
+            if isinstance(named, str) and not named.startswith("refs/") and not commit.startswith(named):
+                branches.append({"name": named, "ref": f"refs/heads/{named}", "targetCommit": commit})
         if not branches:
             raise NoLine()
         return {"branches": branches, "tags": [], "converts": []}
+
+    def _word(self, repo: RepoRef, revision: str) -> Document | None:
+        """Which commit *revision* was said to be; a commit is its own word, once the Hub knew it."""
+        if is_commit(revision):
+            known = self._kept_info(repo, revision)
+            return Document({"commit": revision}, known.written_at) if known is not None else None
+        return shapes.kept(self._documents, self._layout.api(repo, "revisions", revision), shapes.is_word)
+
+    def _kept_info(self, repo: RepoRef, commit: str) -> Document | None:
+        return shapes.kept(self._documents, self._layout.api(repo, "infos", commit), shapes.is_info)
+
+    def _kept(self, repo: RepoRef, name: str, is_right: Callable[[Any], bool]) -> Document | None:
+        return shapes.kept(self._documents, self._layout.api(repo, name), is_right)
+
+    def _is_good(self, word: Document, revision: str) -> bool:
+        return is_commit(revision) or self._is_fresh(word)
 
     def _is_fresh(self, document: Document) -> bool:
         return _age(document) < self._ttl_s
 
 
+def _visibility_told(info: dict[str, Any]) -> dict[str, Any]:
+    """What an info says of who may see the repo, as it is kept. Public is only what is said to be."""
+    gated, id = info.get("gated") or False, info.get("_id")
+    return {
+        "private": info.get("private") is not False,
+        "gated": gated if isinstance(gated, bool | str) else True,
+        "id": id if isinstance(id, str) else None,
+    }
+
+
+def _visibility(value: dict[str, Any]) -> Visibility:
+    return Visibility(value["private"], value["gated"])
+
+
 def _age(document: Document) -> float:
-    return time.time() - document.written_at
+    """Seconds since it was written. One from the future is as strange as it is far off: clocks jump."""
+    return abs(time.time() - document.written_at)

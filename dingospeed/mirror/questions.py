@@ -6,17 +6,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from dingospeed.errors import BadRequest, Moved, NoLine, RepoNotFound
+from dingospeed.errors import BadRequest, Moved, NoLine, Refusal, RepoNotFound
+from dingospeed.mirror.xet import without_xet
 from dingospeed.model import Caller, RepoRef
-from dingospeed.upstream.lines import Lines
+from dingospeed.upstream.client import Answer
+from dingospeed.upstream.lines import Line, Lines
 from dingospeed.upstream.refusals import refusal
+
+# What the Hub says to a revision or path of a form that it never has.
+_NONSENSE = (400, 414, 422)
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The JSON *value* of a 200, and its headers."""
+    """The JSON *value* of a 200, without Xet, and its headers."""
 
     value: Any
     headers: Mapping[str, str]
@@ -53,11 +58,13 @@ class Questions:
         )
         if 300 <= answer.status < 400:
             raise Moved(repo.id, to=_moved_to(repo, path, answer.headers.get("Location", "")))
+        if answer.status in _NONSENSE:
+            raise BadRequest("The Hub does not take this for a question.")
         if answer.status != 200:
-            raise refusal(answer.status, answer.headers, repo=repo, revision=revision)
+            raise _no(line, answer, repo, revision)
         try:
-            return Answered(json.loads(answer.body), answer.headers)
-        except ValueError as error:
+            return Answered(without_xet(json.loads(answer.body)), answer.headers)
+        except (ValueError, RecursionError) as error:
             raise NoLine(f"line {line.name} answered something else than JSON") from error
 
     def is_let_in(self, repo: RepoRef, caller: Caller) -> None:
@@ -65,21 +72,34 @@ class Questions:
 
         Raises a Refusal when not, UpstreamError when nobody can tell.
         """
-        line, answer = self._lines.ask("GET", f"{repo.api_path}/auth-check", token=caller.token)
+        # A login portal in between answers everything with 200 and a page.
+        line, answer = self._lines.ask(
+            "GET", f"{repo.api_path}/auth-check", token=caller.token, expect="json"
+        )
         if not line.is_hub:
             raise NoLine("only the Hub itself can tell who may have what")
         if 300 <= answer.status < 400:
             location = answer.headers.get("Location", "")
             raise Moved(repo.id, to=_moved_to(repo, f"{repo.api_path}/auth-check", location))
         if answer.status != 200:
-            raise refusal(answer.status, answer.headers, repo=repo)
+            raise _no(line, answer, repo)
+
+
+def _no(line: Line, answer: Answer, repo: RepoRef, revision: str = "") -> Refusal | NoLine:
+    """What an answer means that is neither a yes nor a redirect."""
+    if not 400 <= answer.status < 500:
+        return NoLine(f"line {line.name} answered {answer.status}")
+    return refusal(answer.status, answer.headers, repo=repo, revision=revision)
 
 
 def _moved_to(repo: RepoRef, path: str, location: str) -> str:
     """The id that a redirect of *path* names. Raises NoLine when it names none."""
     prefix = f"/api/{repo.type}/"
-    suffix = path.removeprefix(repo.api_path).split("?")[0]
-    target = urlsplit(location).path
+    suffix = unquote(path.removeprefix(repo.api_path).split("?")[0])
+    try:
+        target = unquote(urlsplit(location).path)
+    except ValueError as error:
+        raise NoLine(f"upstream redirects questions about {repo} to what is no URL") from error
     if target.startswith(prefix) and target.endswith(suffix):
         id = target[len(prefix) : len(target) - len(suffix)]
         try:

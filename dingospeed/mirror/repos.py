@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from dingospeed.errors import BadRequest, GatedRepo, RepoNotFound
+from dingospeed.errors import BadRequest, GatedRepo, NoLine, RepoNotFound
 from dingospeed.mirror.access import Access
 from dingospeed.mirror.metadata import DEFAULT_REVISION, Metadata
-from dingospeed.mirror.tree import Entry, masked
+from dingospeed.mirror.tree import Entry, Tree, masked
 from dingospeed.mirror.trees import Trees
 from dingospeed.model import Caller, RepoRef
 
@@ -36,13 +35,13 @@ class Repos:
 
     def info(self, repo: RepoRef, revision: str | None, caller: Caller, *, has_blobs: bool) -> dict[str, Any]:
         """The repo's info at *revision*, None for the default branch; with identities of files if wished."""
-        found = self._metadata.revision(repo, revision or DEFAULT_REVISION, caller)
+        found = self._access.to_commit(repo, revision or DEFAULT_REVISION, caller)
         self._access.to_listing(repo, caller)
         info = self._metadata.info(repo, found.commit, caller)
         if has_blobs:
-            tree = self._trees.get(repo, found.commit, caller)
-            siblings = tree.siblings() if self._may_see_identities(repo, caller) else info.get("siblings", [])
-            return {**info, "siblings": siblings}
+            may_see = self._may_see_identities(repo, caller)
+            tree = self._tree(repo, found.commit, caller, may_see_identities=may_see)
+            return {**info, "siblings": tree.siblings() if may_see else info.get("siblings", [])}
         return info
 
     def listing(
@@ -57,23 +56,28 @@ class Repos:
         cursor: str | None,
     ) -> Listing:
         """A page of a folder. Without *limit* all of it: some clients never ask for a second page."""
-        commit, entries = self._entries(repo, revision, path, caller, is_recursive=is_recursive)
+        found = self._access.to_commit(repo, revision, caller)
+        self._access.to_listing(repo, caller)
+        may_see = self._may_see_identities(repo, caller)
+        tree = self._tree(repo, found.commit, caller, may_see_identities=may_see)
+        entries = tree.listing(path, is_recursive=is_recursive)
         start = _start_of(cursor, entries) if cursor else 0
         stop = len(entries) if limit is None else start + limit
         following = _cursor_after(entries[stop - 1]) if stop < len(entries) else None
-        return Listing(commit, entries[start:stop], following)
+        page = entries[start:stop]
+        return Listing(found.commit, page if may_see else masked(page), following)
 
     def paths(
         self, repo: RepoRef, revision: str, paths: Iterable[str], caller: Caller
     ) -> tuple[str, list[Entry]]:
         """The commit, and the entries of those *paths* that exist."""
-        found = self._metadata.revision(repo, revision, caller)
+        found = self._access.to_commit(repo, revision, caller)
         self._access.to_listing(repo, caller)
-        entries = self._trees.get(repo, found.commit, caller).named(paths)
-        return found.commit, entries if self._may_see_identities(repo, caller) else masked(entries)
+        may_see = self._may_see_identities(repo, caller)
+        entries = self._tree(repo, found.commit, caller, may_see_identities=may_see).named(paths)
+        return found.commit, entries if may_see else masked(entries)
 
     def refs(self, repo: RepoRef, caller: Caller, *, has_pull_requests: bool) -> dict[str, Any]:
-        self._metadata.revision(repo, DEFAULT_REVISION, caller)
         self._access.to_listing(repo, caller)
         return self._metadata.refs(repo, caller, has_pull_requests=has_pull_requests)
 
@@ -81,14 +85,12 @@ class Repos:
         """Whether *caller* may have the files. Raises a Refusal when not."""
         self._access.to_files(repo, caller)
 
-    def _entries(
-        self, repo: RepoRef, revision: str, path: str, caller: Caller, *, is_recursive: bool
-    ) -> tuple[str, list[Entry]]:
-        found = self._metadata.revision(repo, revision, caller)
-        self._access.to_listing(repo, caller)
-        tree = self._trees.get(repo, found.commit, caller)
-        entries = tree.listing(path, is_recursive=is_recursive)
-        return found.commit, entries if self._may_see_identities(repo, caller) else masked(entries)
+    def _tree(self, repo: RepoRef, commit: str, caller: Caller, *, may_see_identities: bool) -> Tree:
+        tree = self._trees.get(repo, commit, caller)
+        if may_see_identities and tree.is_masked:
+            # Clients keep what they are shown of a commit for ever.
+            raise NoLine("nobody who answers may see the identities of these files")
+        return tree
 
     def _may_see_identities(self, repo: RepoRef, caller: Caller) -> bool:
         """As on the Hub: a gated repo is listed to everyone, but what its LFS files hold is starred out."""
@@ -100,14 +102,17 @@ class Repos:
 
 
 def _cursor_after(entry: Entry) -> str:
-    return base64.urlsafe_b64encode(json.dumps({"after": entry["path"]}).encode()).decode().rstrip("=")
+    """As the Hub's: some clients make up the cursor of the next page themselves."""
+    inner = base64.b64encode(json.dumps({"file_name": entry["path"]}, separators=(",", ":")).encode())
+    return base64.b64encode(inner + b":50").decode()
 
 
 def _start_of(cursor: str, entries: list[Entry]) -> int:
     """Where the page that *cursor* asks for begins. Raises BadRequest."""
     try:
-        after = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))["after"]
-    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+        inner = base64.b64decode(cursor).partition(b":")[0]
+        after = json.loads(base64.b64decode(inner))["file_name"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise BadRequest("Not a cursor of this mirror") from error
     for index, entry in enumerate(entries):
         if entry["path"] == after:

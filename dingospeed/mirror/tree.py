@@ -7,6 +7,7 @@ files), without Xet, in the Hub's order.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 from dingospeed.errors import EntryNotFound, UpstreamError
@@ -26,7 +27,7 @@ class Tree:
         self.entries = entries
         self._by_path = {entry["path"]: entry for entry in entries}
 
-    @property
+    @cached_property
     def is_masked(self) -> bool:
         """Whether the Hub kept identities back; then no file can be told from another."""
         return any(_is_masked(entry) for entry in self.entries)
@@ -37,6 +38,11 @@ class Tree:
         if entry is None or entry.get("type") != "file":
             raise EntryNotFound(path, commit=self.commit)
         return file_of(self.repo, self.commit, entry)
+
+    @cached_property
+    def lfs_files(self) -> dict[str, Entry]:
+        """The files of git-lfs by their sha256."""
+        return {entry["lfs"]["oid"]: entry for entry in self.files() if entry.get("lfs")}
 
     def files(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.get("type") == "file"]
@@ -93,5 +99,9 @@ def _sibling(entry: Entry) -> Entry:
     sibling = {"rfilename": entry["path"], "blobId": entry.get("oid"), "size": entry.get("size")}
     lfs = entry.get("lfs")
     if lfs:
-        sibling["lfs"] = {"sha256": lfs["oid"], "size": lfs["size"], "pointerSize": lfs.get("pointerSize")}
+        sibling["lfs"] = {
+            "sha256": lfs["oid"],
+            "size": lfs.get("size"),
+            "pointerSize": lfs.get("pointerSize"),
+        }
     return sibling

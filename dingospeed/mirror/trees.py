@@ -9,18 +9,20 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from cachetools import LRUCache
 
-from dingospeed.errors import DingospeedError, EntryNotFound, NoLine, UpstreamError
-from dingospeed.flight.leases import Leases
+from dingospeed.errors import EntryNotFound, NoLine, UpstreamError
+from dingospeed.mirror import shapes
 from dingospeed.mirror.questions import Questions
+from dingospeed.mirror.together import PATIENCE_S, StillAsked, Together
 from dingospeed.mirror.tree import Entry, Tree, file_of
-from dingospeed.mirror.xet import without_xet
 from dingospeed.model import Caller, FileMeta, RepoRef
-from dingospeed.store.documents import Document, Documents
+from dingospeed.store.documents import Documents
 from dingospeed.store.layout import Layout
 
 log = logging.getLogger(__name__)
@@ -28,52 +30,51 @@ log = logging.getLogger(__name__)
 _NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?')
 _MAX_PAGES = 10_000
 _TOGETHER_S = 60
-_KEPT_TREES = 64
-
-
-class _Fetch:
-    """One fetch under way in this process."""
-
-    def __init__(self) -> None:
-        self.is_done = threading.Event()
-        self.tree: Tree | None = None
-        self.error: DingospeedError | None = None
-
-    def result(self) -> Tree:
-        if self.error is not None:
-            raise self.error
-        if self.tree is None:
-            raise NoLine("the listing could not be fetched")
-        return self.tree
+# Of all trees in memory; some hundred bytes each.
+_KEPT_ENTRIES = 200_000
 
 
 class Trees:
     """Hands out trees; they are fetched by *questions* and kept in *documents*."""
 
     def __init__(
-        self, *, questions: Questions, documents: Documents, layout: Layout, leases: Leases, wait_s: float
+        self,
+        *,
+        questions: Questions,
+        documents: Documents,
+        layout: Layout,
+        together: Together,
+        wait_s: float,
     ) -> None:
         self._questions = questions
         self._documents = documents
         self._layout = layout
-        self._leases = leases
+        self._together = together
         self._wait_s = wait_s
-        self._fetches: dict[tuple[RepoRef, str, str | None], _Fetch] = {}
-        self._kept: LRUCache[tuple[RepoRef, str], tuple[Document, Tree]] = LRUCache(_KEPT_TREES)
+        # One that is larger than all is kept all the same, alone: to read it for each file is worse.
+        self._kept: LRUCache[tuple[RepoRef, str], Tree] = LRUCache(
+            _KEPT_ENTRIES, getsizeof=lambda tree: min(len(tree.entries) + 1, _KEPT_ENTRIES)
+        )
         self._lock = threading.Lock()
 
     def held(self, repo: RepoRef, commit: str) -> Tree | None:
         """The tree as kept here, None when it was not fetched yet."""
-        document = self._documents.read(self._layout.api(repo, "trees", commit))
+        with self._lock:
+            tree = self._kept.get((repo, commit))
+        if tree is not None:
+            return tree
+        document = shapes.kept(self._documents, self._layout.api(repo, "trees", commit), shapes.is_listing)
         if document is None:
             return None
-        with self._lock:
-            kept = self._kept.get((repo, commit))
-        if kept is None or kept[0] is not document:
-            kept = (document, Tree(repo, commit, document.value))
-            with self._lock:
-                self._kept[(repo, commit)] = kept
-        return kept[1]
+        return self._keep(Tree(repo, commit, document.value))
+
+    def all_held(self, repo: RepoRef) -> Iterator[Tree]:
+        """The trees of *repo* that are kept here, the last one fetched first."""
+        folder = self._layout.api(repo, "trees", "x").parent
+        for path in sorted(folder.glob("*.json"), key=_written_at, reverse=True):
+            tree = self.held(repo, path.stem)
+            if tree is not None:
+                yield tree
 
     def get(self, repo: RepoRef, commit: str, caller: Caller) -> Tree:
         """The whole tree, from upstream if need be; masked when *caller* is shown it masked.
@@ -83,71 +84,59 @@ class Trees:
         tree = self.held(repo, commit)
         if tree is not None:
             return tree
-        fetch = self._fetch(repo, commit, caller)
-        fetch.is_done.wait()
-        return fetch.result()
+        return self._fetch(repo, commit, caller, PATIENCE_S)
 
     def file(self, repo: RepoRef, commit: str, path: str, caller: Caller) -> FileMeta:
         """One file. Raises EntryNotFound, another Refusal, or UpstreamError."""
         tree = self.held(repo, commit)
         if tree is not None:
             return tree.file(path)
-        fetch = self._fetch(repo, commit, caller)
-        if fetch.is_done.wait(self._wait_s):
-            return fetch.result().file(path)
-        return self._look_up(repo, commit, path, caller)
+        try:
+            return self._fetch(repo, commit, caller, self._wait_s).file(path)
+        except StillAsked:
+            return self._look_up(repo, commit, path, caller)
 
     def _look_up(self, repo: RepoRef, commit: str, path: str, caller: Caller) -> FileMeta:
         suffix = f"/paths-info/{quote(commit, safe='')}"
         form = urlencode({"paths": path, "expand": "False"}).encode()
-        entries = self._questions.ask(repo, suffix, caller, revision=commit, form=form).value
-        for entry in entries:
-            if entry.get("path") == path and entry.get("type") == "file":
+
+        def ask() -> list[Entry]:
+            return _entries(self._questions.ask(repo, suffix, caller, revision=commit, form=form).value)
+
+        for entry in self._together.ask(
+            ("paths", repo, commit, path, caller.token), ask, wait_s=self._wait_s
+        ):
+            if entry["path"] == path and entry.get("type") == "file":
                 return file_of(repo, commit, entry)
         raise EntryNotFound(path, commit=commit)
 
-    def _fetch(self, repo: RepoRef, commit: str, caller: Caller) -> _Fetch:
-        key = (repo, commit, caller.token)
-        with self._lock:
-            fetch = self._fetches.get(key)
-            if fetch is not None:
-                return fetch
-            fetch = self._fetches[key] = _Fetch()
+    def _fetch(self, repo: RepoRef, commit: str, caller: Caller, wait_s: float) -> Tree:
+        """Fetch the whole tree; who gives up after *wait_s* leaves the fetch going on. Raises StillAsked."""
 
-        def run() -> None:
-            try:
-                fetch.tree = self._fetch_once(repo, commit, caller)
-            except DingospeedError as error:
-                fetch.error = error
-            finally:
-                with self._lock:
-                    del self._fetches[key]
-                fetch.is_done.set()
-
-        threading.Thread(target=run, name="tree", daemon=True).start()
-        return fetch
-
-    def _fetch_once(self, repo: RepoRef, commit: str, caller: Caller) -> Tree:
-        lease = self._leases.acquire(f"tree {repo} {commit}", timeout_s=_TOGETHER_S)
-        try:
-            tree = self.held(repo, commit)
-            if tree is not None:
+        def fetch() -> Tree:
+            with self._together.alone(f"tree {repo} {commit}", timeout_s=_TOGETHER_S):
+                tree = self.held(repo, commit)
+                if tree is None:
+                    tree = Tree(repo, commit, self._pages(repo, commit, caller))
+                    # Identities with a mask on are nobody's identities: shown to this caller, not kept.
+                    if not tree.is_masked:
+                        self._documents.write(self._layout.api(repo, "trees", commit), tree.entries)
+                        self._keep(tree)
                 return tree
-            tree = Tree(repo, commit, self._pages(repo, commit, caller))
-            # Identities with a mask on are nobody's identities: shown to this caller, not kept.
-            if not tree.is_masked:
-                self._documents.write(self._layout.api(repo, "trees", commit), tree.entries)
-            return tree
-        finally:
-            if lease is not None:
-                lease.release()
+
+        return self._together.ask(("tree", repo, commit, caller.token), fetch, wait_s=wait_s)
+
+    def _keep(self, tree: Tree) -> Tree:
+        with self._lock:
+            self._kept[(tree.repo, tree.commit)] = tree
+        return tree
 
     def _pages(self, repo: RepoRef, commit: str, caller: Caller) -> list[Entry]:
         entries: list[Entry] = []
         suffix = f"/tree/{commit}?recursive=true&expand=false"
         for _ in range(_MAX_PAGES):
             answered = self._questions.ask(repo, suffix, caller, revision=commit)
-            entries += _entries(without_xet(answered.value))
+            entries += _entries(answered.value)
             following = _NEXT.search(answered.headers.get("Link", ""))
             if following is None:
                 return entries
@@ -156,10 +145,15 @@ class Trees:
         raise UpstreamError(f"the listing of {repo} has no end")
 
 
+def _written_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def _entries(value: Any) -> list[Entry]:
-    if not isinstance(value, list):
+    if not shapes.is_listing(value):
         raise NoLine("upstream answered a listing with something else")
-    for entry in value:
-        if not isinstance(entry, dict) or not isinstance(entry.get("path"), str):
-            raise NoLine("upstream answered a listing with something else")
-    return value
+    entries: list[Entry] = value
+    return entries

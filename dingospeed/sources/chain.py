@@ -16,12 +16,12 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from dingospeed.errors import DingospeedError, LineFailed, RateLimited, Refusal, UpstreamError
+from dingospeed.errors import DingospeedError, LineFailed, NotServed, RateLimited, Refusal, UpstreamError
 from dingospeed.metrics import Metrics
 from dingospeed.model import FileMeta, Span
 from dingospeed.sources import hub
 from dingospeed.upstream.client import Client
-from dingospeed.upstream.lines import Lines
+from dingospeed.upstream.lines import Line, Lines
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 _BREATH_S = 0.05
 # What a client bears, which gives up after ten silent seconds, less what the answer may take.
 _RATE_LIMIT_PATIENCE_S = 5
+
+# Exactly the bytes of a span over one line; hub.read says more.
+ReadLine = Callable[[Line, FileMeta, Span, str | None], Iterator[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +64,16 @@ class Chain:
         self._metrics = metrics
         self._places = {name: threading.BoundedSemaphore(most) for name, most in connections.items()}
 
-    def source(self, meta: FileMeta, *, token: str | None, is_restricted: bool) -> FileSource:
+    def source(
+        self, meta: FileMeta, *, token: str | None, is_restricted: bool, read: ReadLine = hub.read
+    ) -> FileSource:
         """Where the bytes of *meta* come from, for a caller with *token*.
 
         A restricted file is asked of the Hub itself only: no other line is told the token.
         """
-        return FileSource(self, meta, token, is_restricted)
+        return FileSource(self, meta, token, is_restricted, read)
 
-    def read(self, meta: FileMeta, span: Span, token: str | None, is_restricted: bool) -> Iterator[bytes]:
+    def read(self, file: FileSource, span: Span) -> Iterator[bytes]:
         """Exactly the bytes of *span*. Raises UpstreamError, or Refusal when every line refuses."""
         position = span.start
         while position < span.stop:
@@ -76,7 +81,7 @@ class Chain:
             for attempt in self._attempts():
                 failure: DingospeedError | None = None
                 try:
-                    for piece in self._round(meta, Span(position, span.stop), token, is_restricted):
+                    for piece in self._round(file, Span(position, span.stop)):
                         position += len(piece)
                         yield piece
                 except UpstreamError as error:
@@ -89,8 +94,9 @@ class Chain:
                 with attempt:
                     raise failure
 
-    def _round(self, meta: FileMeta, span: Span, token: str | None, is_restricted: bool) -> Iterator[bytes]:
+    def _round(self, file: FileSource, span: Span) -> Iterator[bytes]:
         """Each line once, the next continuing where the last one stopped."""
+        meta, token = file.meta, file.token
         position = span.start
         refusal: Refusal | None = None
         failure: UpstreamError | None = None
@@ -102,18 +108,24 @@ class Chain:
             return client.budgets_of(path, token=token, own_token=True)
 
         for line in self._lines.candidates(token=token is not None, start=start, cost=cost):
-            if is_restricted and not line.is_hub:
+            if file.is_restricted and not line.is_hub:
                 continue
             try:
                 with self._places[line.name]:
-                    for piece in hub.read(line, meta, Span(position, span.stop), token):
+                    for piece in file.read_line(line, meta, Span(position, span.stop), token):
                         position += len(piece)
                         self._metrics.upstream_bytes.labels(line.name).inc(len(piece))
                         yield piece
             except Refusal as error:
-                # Where the token had to be withheld, "no" is no answer.
-                if line.is_hub or token is None:
+                # Who may have the file was decided by the Hub, and only the Hub can say otherwise.
+                if line.is_hub:
                     refusal = refusal or error
+                else:
+                    failure = NotServed(line.name, "refuses a file that the Hub gives out")
+            except NotServed as error:
+                failure = error
+                log.warning("file %s %s: %s", meta.repo, meta.path, error)
+                self._lines.report(line, None)
             except LineFailed as error:
                 failure = error
                 log.warning("file %s %s at byte %d: %s", meta.repo, meta.path, position, error)
@@ -150,6 +162,7 @@ class FileSource:
     meta: FileMeta
     token: str | None
     is_restricted: bool
+    read_line: ReadLine = hub.read
 
     def read(self, span: Span) -> Iterator[bytes]:
-        return self.chain.read(self.meta, span, self.token, self.is_restricted)
+        return self.chain.read(self, span)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dingospeed.errors import LineFailed
+from dingospeed.errors import LineFailed, NotServed
 from dingospeed.model import FileMeta, Span
 from dingospeed.upstream.refusals import refusal
 
@@ -26,18 +26,23 @@ def read(line: Line, meta: FileMeta, span: Span, token: str | None) -> Iterator[
     yielded before stays true.
     """
     is_whole = span == meta.blob.whole
-    path = meta.upstream_path
+    path = meta.repo.resolve_path(meta.commit, meta.path)
     with line.client.open_file(path, token=token, span=None if is_whole else span, own_token=True) as stream:
-        _check(line, stream, meta, span, is_whole)
-        left = len(span)
-        while left:
-            piece = stream.read(min(PIECE_BYTES, left))
-            if not piece:
-                raise LineFailed(line.name, f"ended {left} bytes early")
-            if len(piece) > left:
-                raise LineFailed(line.name, "sent more than was asked")
-            left -= len(piece)
-            yield piece
+        yield from content(line, stream, meta, span)
+
+
+def content(line: Line, stream: Stream, meta: FileMeta, span: Span) -> Iterator[bytes]:
+    """The bytes of *span* out of *stream*, which is to hold exactly them. Raises as `read` does."""
+    _check(line, stream, meta, span, span == meta.blob.whole)
+    left = len(span)
+    while left:
+        piece = stream.read(min(PIECE_BYTES, left))
+        if not piece:
+            raise LineFailed(line.name, f"ended {left} bytes early")
+        if len(piece) > left:
+            raise LineFailed(line.name, "sent more than was asked")
+        left -= len(piece)
+        yield piece
 
 
 def _check(line: Line, stream: Stream, meta: FileMeta, span: Span, is_whole: bool) -> None:
@@ -49,8 +54,11 @@ def _check(line: Line, stream: Stream, meta: FileMeta, span: Span, is_whole: boo
     headers = stream.headers
     # Only the line itself can refuse, and only permission: that the file is there we know from the
     # tree. Behind the line, at a CDN, it is a link that no longer works.
-    if stream.status in (401, 403) and stream.url.startswith(line.client.base_url):
+    is_own = stream.url.startswith(line.client.base_url + "/")
+    if stream.status in (401, 403) and is_own:
         raise refusal(stream.status, headers, repo=meta.repo, revision=meta.commit, path=meta.path)
+    if 400 <= stream.status < 500 and is_own:
+        raise NotServed(line.name, f"answered {stream.status} for a file that is in the listing")
     if stream.status == 206 and not is_whole:
         match = _CONTENT_RANGE.match(headers.get("Content-Range", "").strip())
         expected = (str(span.start), str(span.stop - 1))

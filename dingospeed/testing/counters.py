@@ -16,8 +16,8 @@ UNKNOWN_TOKEN = "?"
 class Call:
     """One request and what became of it; the last five are written while it is answered.
 
-    *kind* is where it went: "api", "resolve", "raw", "resolve-cache", "registry", "git",
-    "cdn" or "other"; *route* says more: "revision", "tree", "paths-info" of the API, "git-upload-pack" of git…
+    *kind* is where it went: "api", "resolve", "raw", "resolve-cache", "registry", "git", "cdn" or
+    "other"; *route* says more: "revision", "tree", "paths-info" of the API, "git-upload-pack" of git…
     *authorization* is the user whose token was sent, "?" for a token of nobody, else None.
     *path* is decoded, *query* is not; *time* and *ended* are in seconds since the epoch, *ended* None
     until nothing more will be sent.

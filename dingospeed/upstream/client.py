@@ -72,6 +72,7 @@ class _Ask:
     is_own: bool
     token: str | None = field(default=None, repr=False)
     scheme: Scheme = "bearer"
+    read_s: float | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     span: Span | None = None
@@ -184,15 +185,17 @@ class Client:
         own_token: bool = False,
         body: bytes | None = None,
         scheme: Scheme = "bearer",
+        read_s: float | None = None,
     ) -> Stream:
         """GET, or POST when there is a *body*, answered as soon as the headers are there.
 
         A redirect is given back as it is. *scheme* is how the token is shown: git's is "basic".
+        *read_s* is how long to wait for each bit of it, if not as long as for everything else.
         Raises RateLimited and LineFailed as `request` does.
         """
         method = "GET" if body is None else "POST"
         ask = self._ask(method, url_or_path, token=token, headers=headers, own_token=own_token)
-        ask = replace(ask, span=_checked_span(span), body=body, scheme=scheme)
+        ask = replace(ask, span=_checked_span(span), body=body, scheme=scheme, read_s=read_s)
         return self._stream(ask, self._send(ask))
 
     def open_file(
@@ -300,18 +303,19 @@ class Client:
                 raise BadRequest("No request can be made of this") from error
             raise LineFailed(self.name, "redirects to something that is no URL") from error
         try:
-            return self._sent(prepared)
+            return self._sent(prepared, ask.read_s)
         except (requests.RequestException, *BROKEN) as error:
             # A kept connection may have been closed by the other side while it was idle.
             if ask.method not in _IDEMPOTENT or not was_dropped(error):
                 raise LineFailed(self.name, why(error)) from error
         try:
-            return self._sent(prepared)
+            return self._sent(prepared, ask.read_s)
         except (requests.RequestException, *BROKEN) as error:
             raise LineFailed(self.name, why(error)) from error
 
-    def _sent(self, prepared: requests.PreparedRequest) -> BaseHTTPResponse:
-        response = self._session.send(prepared, stream=True, timeout=self._timeout, allow_redirects=False)
+    def _sent(self, prepared: requests.PreparedRequest, read_s: float | None) -> BaseHTTPResponse:
+        timeout = (self._timeout[0], read_s or self._timeout[1])
+        response = self._session.send(prepared, stream=True, timeout=timeout, allow_redirects=False)
         raw: BaseHTTPResponse = response.raw
         return raw
 

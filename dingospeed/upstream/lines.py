@@ -80,6 +80,11 @@ class Lines:
         self._closed = threading.Event()
         self._prober: threading.Thread | None = None
 
+    @property
+    def is_offline(self) -> bool:
+        """Whether there is nobody to be asked, by configuration."""
+        return not self._lines
+
     def candidates(self, *, token: bool, start: int = 0, cost: Cost = free) -> list[Line]:
         """The lines to ask, best first: not those that are down or limit our rate for this *cost*.
 
@@ -133,7 +138,7 @@ class Lines:
         *,
         has_token: bool,
         is_restricted: bool = False,
-        cost: Cost | None = None,
+        cost: Cost = free,
     ) -> T:
         """What *call* makes of the first line that neither fails it nor gives None, which is no answer.
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from urllib.parse import quote
 
 from flask import Flask, current_app, g, request
 
@@ -14,6 +18,8 @@ from dingospeed.web.transfers import Transfers
 _SERVICES = "dingospeed"
 _TRANSFERS = "dingospeed-transfers"
 _MAX_TOKEN = 1024
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z", re.ASCII)
+_SENT_AS_IS = "%/:@!$&'()*+,;=~-._[]"
 
 
 def install_services(app: Flask, parts: Services, watching: Transfers) -> None:
@@ -39,6 +45,13 @@ def caller() -> Caller:
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         return Caller(None, request.remote_addr or "")
+    return named(token)
+
+
+def named(token: str) -> Caller:
+    """Who asks and says that *token* is theirs, "" for nobody. Raises BadRequest for one that can be none."""
+    if not token:
+        return Caller(None, request.remote_addr or "")
     if len(token) > _MAX_TOKEN or not token.isascii() or not token.isprintable():
         raise BadRequest("Not a token")
     return Caller(token, request.remote_addr or "")
@@ -55,8 +68,32 @@ def request_id() -> str:
 
 
 def own_url() -> str:
-    """The address the client used for us, without a slash at the end."""
-    return request.host_url.rstrip("/")
+    """The address the client used for us, without a slash at the end.
+
+    The host is what it sent, or what a trusted proxy says that it sent; gunicorn sees to the scheme.
+    """
+    host = request.headers.get("Host", "")
+    if _is_trusted(request.remote_addr or "", services().settings.server.trusted_proxies):
+        host = request.headers.get("X-Forwarded-Host", "").rpartition(",")[2].strip() or host
+    if not _HOST.match(host):
+        host = f"{request.environ['SERVER_NAME']}:{request.environ['SERVER_PORT']}"
+    return f"{request.scheme}://{host}"
+
+
+@lru_cache(maxsize=1024)
+def _is_trusted(address: str, networks: tuple[str, ...]) -> bool:
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    return any(found in ip_network(network) for network in networks)
+
+
+def sent_path(*, has_query: bool = True) -> str:
+    """The path and query of the request as they were sent, with what no URL may hold encoded."""
+    path = quote(request.environ["PATH_INFO"].encode("latin-1", "replace"), safe=_SENT_AS_IS)
+    query = quote(request.query_string, safe=_SENT_AS_IS + "?") if has_query else ""
+    return f"{path}?{query}" if query else path
 
 
 def flag(name: str) -> bool:

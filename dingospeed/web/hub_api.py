@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 
-from dingospeed.errors import BadRequest, Forbidden, NoLine
+from dingospeed.errors import BadRequest, Forbidden, UpstreamError
 from dingospeed.model import REPO_TYPES
 from dingospeed.web import paths, replies
-from dingospeed.web.asking import caller, flag, own_url, services
+from dingospeed.web.asking import caller, flag, own_url, sent_path, services
 
 blueprint = Blueprint("hub_api", __name__, url_prefix="/api")
 
 # Parameters of an info request that change nothing, or that are answered here.
 _INFO_PARAMETERS = frozenset({"blobs", "securityStatus"})
+_LIMIT = re.compile(r"0{0,9}[1-9][0-9]{0,9}\Z", re.ASCII)
 _MAX_LIMIT = 10_000
 _MAX_PATHS = 10_000
 
@@ -28,7 +30,7 @@ def info(kind: str, id: str, revision: str | None = None) -> Response:
     if set(request.args) - _INFO_PARAMETERS:
         try:
             return _forwarded()
-        except NoLine:
+        except UpstreamError:
             pass  # More than was asked for is better than nothing.
     named = paths.revision_of(revision) if revision else None
     value = services().repos.info(repo, named, caller(), has_blobs=flag("blobs"))
@@ -42,7 +44,7 @@ def tree(kind: str, id: str, revision: str, path: str = "") -> Response:
     if flag("expand"):
         try:
             return _forwarded()
-        except NoLine:
+        except UpstreamError:
             pass
     listing = services().repos.listing(
         repo,
@@ -111,11 +113,9 @@ def everything_else(rest: str) -> Response:
 
 
 def _forwarded() -> Response:
-    query = request.query_string.decode("latin-1")
     paths.path_of(request.path.strip("/"))
-    path = request.environ["PATH_INFO"] + (f"?{query}" if query else "")
     accept = request.headers.get("Accept", "*/*")
-    answer = services().forward.get(path, caller(), accept=accept, own_url=own_url())
+    answer = services().forward.get(sent_path(), caller(), accept=accept, own_url=own_url())
     return Response(answer.body, answer.status, headers=answer.headers)
 
 
@@ -123,7 +123,7 @@ def _limit() -> int | None:
     text = request.args.get("limit")
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+    if not _LIMIT.match(text):
         raise BadRequest(f"limit: expected a whole number from 1 on, found {text[:20]!r}")
     return min(int(text), _MAX_LIMIT)
 
@@ -132,12 +132,15 @@ def _next_url(cursor: str) -> str:
     arguments = request.args.to_dict(flat=True)
     arguments["cursor"] = cursor
     query = "&".join(f"{quote(name)}={quote(value)}" for name, value in arguments.items())
-    return f"{own_url()}{request.environ['PATH_INFO']}?{query}"
+    return f"{own_url()}{sent_path(has_query=False)}?{query}"
 
 
 def _paths_asked() -> list[str]:
     if request.is_json:
-        asked = request.get_json(silent=True)
+        try:
+            asked = request.get_json(silent=True)
+        except RecursionError:
+            asked = None
         found = asked.get("paths") if isinstance(asked, dict) else None
     else:
         found = request.form.getlist("paths")

@@ -7,7 +7,7 @@ front when their HF_ENDPOINT ends in a slash.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -15,15 +15,14 @@ from flask import Flask
 from werkzeug.routing import BaseConverter
 
 from dingospeed.errors import BadRequest, RepoNotFound
-from dingospeed.mirror.metadata import DEFAULT_REVISION
 from dingospeed.model import REPO_TYPES, RepoRef, RepoType, checked_path, checked_revision
 
-# Words that come after a repo's id and so can not be the second half of one.
+# What comes after a repo's id and so can not be the second half of one: words, and a commit.
 _AFTER_ID = (
     "resolve|raw|revision|tree|paths-info|refs|auth-check|xet-read-token|commits|commit|discussions|preupload"
     "|compare|blob|branch|tag|lfs-files|super-squash|treesize|safetensors-metadata|parquet|settings|info"
 )
-_ID = rf"[^/]+(?:/(?!(?:{_AFTER_ID})(?:/|$))[^/]+)?"
+_ID = rf"[^/]+(?:/(?!(?:{_AFTER_ID}|[0-9a-f]{{40}})(?:/|$))[^/]+)?"
 
 
 class RawPaths:
@@ -36,9 +35,16 @@ class RawPaths:
         # gunicorn and werkzeug both tell what was sent; others only what they made of it.
         sent = environ.get("RAW_URI") or environ.get("REQUEST_URI")
         if sent:
-            path = sent if sent.startswith("/") else urlsplit(sent).path
+            path = sent if sent.startswith("/") else _path_of_url(sent)
             environ["PATH_INFO"] = "/" + path.split("?", 1)[0].lstrip("/")
         return self._app(environ, start_response)
+
+
+def _path_of_url(sent: str) -> str:
+    try:
+        return urlsplit(sent).path
+    except ValueError:
+        return ""
 
 
 class RepoConverter(BaseConverter):
@@ -83,6 +89,21 @@ def repo_of_api(kind: str, id: str) -> RepoRef:
     return RepoRef.parse(repo_type(kind), decoded(id))
 
 
+def renamed(arguments: Mapping[str, str], path: str, to: str) -> str:
+    """*path*, routed to *arguments*, with *to* for the id of its repo. Raises RepoNotFound without one."""
+    asked, kind = arguments.get("repo"), arguments.get("kind", "")
+    if asked is None and "id" in arguments:
+        # The type before it tells the id from the same word elsewhere in the path.
+        asked = f"{kind}/{arguments['id']}" if kind else arguments["id"]
+    elif asked is not None:
+        kind = asked.partition("/")[0]
+        kind = kind if kind in REPO_TYPES and kind != "models" and "/" in asked else ""
+    before, found, behind = path.partition(asked or "")
+    if not asked or not found:
+        raise RepoNotFound(to)
+    return before + (f"{kind}/{to}" if kind else to) + behind
+
+
 def repo_type(text: str) -> RepoType:
     """Raises RepoNotFound for a type there is not."""
     for known in REPO_TYPES:
@@ -92,9 +113,7 @@ def repo_type(text: str) -> RepoType:
 
 
 def revision_of(text: str) -> str:
-    """A branch, tag, ref or commit; ``HEAD`` is git's word for the default branch. Raises BadRequest."""
-    revision = checked_revision(decoded(text))
-    return DEFAULT_REVISION if revision == "HEAD" else revision
+    return checked_revision(decoded(text))
 
 
 def path_of(text: str) -> str:

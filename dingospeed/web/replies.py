@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import mimetypes
 import re
+import time
 from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
@@ -28,17 +30,29 @@ EXPOSED_HEADERS = (
     "X-Repo-Commit,X-Request-Id,X-Error-Code,X-Error-Message,X-Total-Count,ETag,Link,"
     "Accept-Ranges,Content-Range,X-Linked-Size,X-Linked-ETag"
 )
+_LIST_PART = 2000
 _ONE_RANGE = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))\s*\Z", re.ASCII)
 _AUTHENTICATE = 'Bearer realm="Authentication required", charset="UTF-8"'
 
 
 def as_json(value: Any, *, commit: str | None = None, status: int = 200) -> Response:
     """Compact: some clients search the text for ``"key":`` without a parser."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    response = Response(text, status, content_type="application/json; charset=utf-8")
+    response = Response(_compact(value), status, content_type="application/json; charset=utf-8")
     if commit:
         response.headers["X-Repo-Commit"] = commit
     return response
+
+
+def _compact(value: Any) -> bytes:
+    """*value* as JSON; a long list in parts, so that others get their turn between."""
+    if not isinstance(value, list) or len(value) <= _LIST_PART:
+        # Half of a surrogate pair is JSON, and no UTF-8.
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    parts = []
+    for start in range(0, len(value), _LIST_PART):
+        parts.append(_compact(value[start : start + _LIST_PART])[1:-1])
+        time.sleep(0)
+    return b"[" + b",".join(parts) + b"]"
 
 
 def file(opened: OpenFile, *, begin: Callable[[OpenFile, int], OnEnd]) -> Response:
@@ -109,7 +123,9 @@ def _file_headers(meta: FileMeta) -> dict[str, str]:
     plain = name.encode("ascii", "replace").decode().replace("\\", "?").replace('"', "?")
     plain = "".join(char if char.isprintable() else "?" for char in plain)
     otherwise = "application/octet-stream" if meta.blob.is_lfs else "text/plain"
-    guessed = mimetypes.guess_type(name)[0] or otherwise
+    # By its ending alone: of a whole name the library would make a URL.
+    guessed, packed = mimetypes.guess_type("file" + PurePosixPath(name).suffix)
+    guessed = otherwise if guessed is None or packed else guessed
     return {
         "Accept-Ranges": "bytes",
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}; filename=\"{plain}\";",

@@ -26,9 +26,7 @@ class Transfers:
         metrics.live_transfers.inc()
 
         def end(sent: int, error: BaseException | None) -> None:
-            result = "complete"
-            if error is not None:
-                result = "failed" if isinstance(error, DingospeedError) else "left"
+            result = _result(error)
             metrics.live_transfers.dec()
             metrics.served_bytes.labels(opened.cache).inc(sent)
             metrics.file_requests.labels(opened.cache, result).inc()
@@ -51,3 +49,23 @@ class Transfers:
                 )
 
         return end
+
+    def begin_passing(self, what: str, *, address: str, request_id: str) -> OnEnd:
+        """The same for a body that is passed through and kept nowhere; *what* names it in the log."""
+        began, metrics = time.monotonic(), self._metrics
+        metrics.live_transfers.inc()
+
+        def end(sent: int, error: BaseException | None) -> None:
+            metrics.live_transfers.dec()
+            if self._is_logged:
+                took_s = time.monotonic() - began
+                result = f"{_result(error)} {request_id}"
+                log.info("%s %s %d bytes in %.3f s, %s", address, what, sent, took_s, result)
+
+        return end
+
+
+def _result(error: BaseException | None) -> str:
+    if error is None:
+        return "complete"
+    return "failed" if isinstance(error, DingospeedError) else "left"

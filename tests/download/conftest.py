@@ -181,17 +181,17 @@ class Origin:
 
     def _stop_of_piece(self, position, span):
         stop = min(position + self.piece_bytes, span.stop, self._end)
+        for gate in self._gates:
+            if gate.position <= position:
+                gate.pass_through()
+            elif gate.position < stop:
+                stop = gate.position
         for failure in list(self._failures):
             if position == failure[0]:
                 self._failures.remove(failure)
                 raise failure[1]
             if position < failure[0] < stop:
                 stop = failure[0]
-        for gate in self._gates:
-            if gate.position <= position:
-                gate.pass_through()
-            elif gate.position < stop:
-                stop = gate.position
         return stop
 
 

@@ -181,6 +181,30 @@ def test_want__filled_by_another_process_before_the_lease_was_ours__not_fetched_
     assert origin.asked == []
 
 
+def test_want__read_ahead_failed_a_moment_ago__not_asked_again_at_every_look(
+    engine, filling, origin, until, make_gate
+):
+    class FirstSegmentOnly:
+        gate = make_gate(0)
+        asked = 0
+
+        def read(self, span):
+            if span.start == 0:
+                self.gate.pass_through()
+                yield from origin.read(span)
+            self.asked += 1
+            raise UpstreamError("no more")
+
+    source = FirstSegmentOnly()
+    for _ in range(50):
+        engine.fetcher.want(filling, Span(0, 2 * SEGMENT), source)
+        until(lambda: list(filling.fills) == [0])
+    source.gate.opens()
+
+    assert source.asked < 10
+    until(lambda: not filling.fills)
+
+
 def test_want__disk_full__says_so_and_lets_go_of_the_source(engine, filling, origin, until, monkeypatch):
     def full(*_args):
         raise StoreFull("no space")
@@ -211,9 +235,14 @@ def test_want__source_fails__waiters_hear_of_it_and_the_lease_is_free(engine, fi
 class Pieces:
     def __init__(self, *pieces):
         self._pieces = pieces
+        self._given = None
         self.is_closed = False
 
     def read(self, span):
+        self._given = self._read()  # Kept: it does not close because nobody knows of it.
+        return self._given
+
+    def _read(self):
         try:
             yield from self._pieces
         finally:

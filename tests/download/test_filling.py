@@ -43,6 +43,7 @@ def test_enter__by_many_readers__one_filling_closed_by_the_last(engine, origin):
 
 
 def test_enter__by_many_threads_at_once__one_filling(engine, origin):
+    before = psutil.Process().num_fds()
     together, found = threading.Barrier(8), []
 
     def enter():
@@ -60,6 +61,7 @@ def test_enter__by_many_threads_at_once__one_filling(engine, origin):
     for filling in found:
         engine.fillings.leave(filling, reading=True)
     assert len(engine.fillings) == 0
+    assert psutil.Process().num_fds() == before
 
 
 def test_enter__sealed__none(engine, origin):

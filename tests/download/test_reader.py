@@ -263,6 +263,20 @@ def test_read__source_breaks_off_and_is_back__goes_on_at_that_byte(engine, origi
     assert origin.most_often == 1
 
 
+def test_read__source_breaks_off_while_we_wait_for_it__asked_again(engine, origin, start_reading):
+    position = 3 * BLOCK + 17
+    gate = origin.stops_at(position)
+    origin.fails_at(position)
+    reading = start_reading(engine, origin)
+    reading.has(position)
+    gate.is_reached()
+    threading.Event().wait(0.05)  # until it waits; if it does not, it asks anyhow
+
+    gate.opens()
+
+    assert reading.ends() == origin.content
+
+
 def test_read__source_gives_no_more__raises_after_what_there_was(engine, origin, start_reading):
     position = SEGMENT + 17
     origin.fails_at(position, times=100)
@@ -318,20 +332,6 @@ def test_read__source_ends_as_if_that_were_all__raises_and_does_not_spin(engine,
         reading.ends()
     assert reading.got == origin.content[:stop]
     assert len(origin.asked) < 20
-
-
-def test_read__read_ahead_fails_while_all_is_well_here__not_asked_again_for_each_piece(
-    engine, origin, start_reading
-):
-    origin.piece_bytes = 1000
-    origin.fails_at(SEGMENT, times=10_000)
-
-    reading = start_reading(engine, origin)
-
-    with pytest.raises(UpstreamError):
-        reading.ends()
-    assert reading.got == origin.content[:SEGMENT]
-    assert len([span for span in origin.asked if span.start == SEGMENT]) < 10
 
 
 def test_read__source_sends_more_than_asked__its_neighbours_stay_right(make_engine, origin, start_reading):

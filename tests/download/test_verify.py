@@ -188,6 +188,8 @@ def test_ensure__readers_come_and_go__what_was_hashed_is_not_hashed_again(
     for start in range(0, origin.blob.size, SEGMENT):
         span = Span(start, min(start + SEGMENT, origin.blob.size))
         assert engine.read(origin.blob, origin, span) == origin.content[span.start : span.stop]
+        until(lambda span=span: sum(map(len, hashed)) >= span.stop)
+        threading.Event().wait(0.1)  # time to go, for one that does not stay
 
     until(lambda: engine.blobs.is_sealed(origin.blob))
     assert sum(map(len, hashed)) == origin.blob.size

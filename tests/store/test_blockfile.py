@@ -186,6 +186,16 @@ def test_available__block_half_written__to_its_last_byte(make):
     assert file.held_until(0) == BLOCK
 
 
+def test_available__only_a_later_block_half_written__nothing_before_it(make):
+    file = make(100_000)
+
+    file.mark(Span(3 * BLOCK, 3 * BLOCK + 5))
+
+    assert file.available(0) == 0
+    assert file.available(2 * BLOCK) == 2 * BLOCK
+    assert file.available(3 * BLOCK) == 3 * BLOCK + 5
+
+
 def test_available__from_another_process__the_same(make, children):
     file = make(100_000)
 
@@ -375,8 +385,9 @@ class Machine(RuleBasedStateMachine):
         if not holes:
             return
         hole = data.draw(st.sampled_from(holes))
-        stop = data.draw(st.integers(hole.start, hole.stop))
-        position = hole.start
+        first = data.draw(st.integers(0, (len(hole) - 1) // BLOCK)) if not begun else 0
+        position = hole.start + first * BLOCK
+        stop = data.draw(st.integers(position, hole.stop))
         while position < stop:
             end = min(stop, position + data.draw(st.integers(1, 3 * BLOCK)))
             block = position - position % BLOCK
@@ -495,6 +506,8 @@ def test_holes__header_reads_as_zeros_while_it_is_cut_off__none(make, monkeypatc
 
     assert list(file.holes(file.blob.whole)) == []
     assert (file.held_until(0), file.held_bytes(), file.available(5)) == (70_001, 70_001, 70_001)
+    monkeypatch.setattr(file, "held_until", lambda *_: 0)  # as it was a moment before
+    assert list(file.holes(file.blob.whole)) == []
 
 
 def test_seal__disk_fails_to_take_the_bytes__not_sealed(make, monkeypatch):

@@ -41,6 +41,14 @@ def test_read__any_value_written__the_same(make, path, value):
     assert make(memory_bytes=0).read(path).value == value
 
 
+def test_read__text_that_is_no_text__the_same(documents, path):
+    lone_surrogate = "\ud800"  # JSON may hold it, UTF-8 may not
+
+    assert documents.write(path, lone_surrogate)
+
+    assert documents.read(path).value == lone_surrogate
+
+
 def test_read__none_there__none(documents, path):
     assert documents.read(path) is None
 

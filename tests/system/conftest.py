@@ -1,33 +1,11 @@
 """The fake Hub in this process, mirrors beside it, clients beside those."""
 
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from dingospeed.testing import FakeHub
-from tests.harness import Client, Mirror
-
-
-@contextmanager
-def mirrors_in(folder):
-    """A function that makes mirrors, each with a cache of its own; they are stopped at the end."""
-    made: list[Mirror] = []
-
-    def make(*hubs, **settings):
-        own = folder / f"mirror{len(made)}"
-        own.mkdir(exist_ok=True)
-        # Only the first is the Hub itself; the others are lines that must see no token.
-        lines = [{"url": hub.url, "hub": index == 0} for index, hub in enumerate(hubs)]
-        mirror = Mirror(own, lines, settings)
-        made.append(mirror)
-        return mirror.start()
-
-    try:
-        yield make
-    finally:
-        for mirror in made:
-            mirror.stop()
+from tests.harness import Client, mirrors_in
 
 
 @pytest.fixture

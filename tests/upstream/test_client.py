@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import gzip
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -671,3 +672,55 @@ def test_client__made__opens_no_connection(kit, server):
     time.sleep(0.05)
 
     assert server.connections == 0
+
+
+# --- posting, for git ----------------------------------------------------------
+
+
+def test_open__with_a_body__is_posted_and_streamed(client, server, kit):
+    server.on("/org/m/git-upload-pack", kit.answer(200, b"pack", Content_Type="application/x-git"))
+
+    with client.open(
+        "/org/m/git-upload-pack",
+        body=b"want",
+        headers={"Content-Encoding": "gzip", "Git-Protocol": "version=2"},
+    ) as stream:
+        received = stream.read(100)
+
+    assert (stream.status, received) == (200, b"pack")
+    (seen,) = server.seen
+    assert (seen.method, seen.body) == ("POST", b"want")
+    assert (seen.headers["content-encoding"], seen.headers["git-protocol"]) == ("gzip", "version=2")
+
+
+def test_open__with_a_body__is_not_sent_twice(client, server, kit):
+    server.on("/first", kit.answer(200, b"x"))
+    server.on("/second", (kit.CUT,))
+    with client.open("/first") as stream:
+        while stream.read(100):
+            pass
+
+    with pytest.raises(LineFailed):
+        client.open("/second", body=b"want")
+
+    assert len(server.asked("/second")) == 1
+
+
+@pytest.mark.parametrize("is_hub", [True, False])
+def test_open__basic__token_is_a_password_and_for_the_hub_only(kit, server, is_hub):
+    server.on("/x", kit.answer(200, b"x"))
+    client = kit.client(server.url, is_hub=is_hub)
+
+    client.open("/x", token="hf_secret", scheme="basic").close()
+
+    expected = "Basic " + base64.b64encode(b"user:hf_secret").decode() if is_hub else None
+    assert server.seen[0].headers.get("authorization") == expected
+
+
+def test_open__basic_and_elsewhere__no_token(kit, server, client):
+    other = kit.server()
+    other.on("/x", kit.answer(200, b"x"))
+
+    client.open(f"{other.url}/x", token="hf_secret", scheme="basic").close()
+
+    assert "authorization" not in other.seen[0].headers

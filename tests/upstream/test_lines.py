@@ -400,3 +400,42 @@ def test_candidates__one_account_used_up__another_token_is_not(build):
     assert names(lines.candidates(token=True, cost=lambda client: [his])) == []
     assert names(lines.candidates(token=True, cost=lambda client: [hers])) == ["hub"]
     assert "hf_his" not in his
+
+
+# --- first ---------------------------------------------------------------------
+
+
+def test_first__lines_that_fail_or_give_none__the_next_is_asked(build):
+    lines, _ = build("a", "b", "c")
+    asked = []
+
+    def call(line):
+        asked.append(line.name)
+        if line.name == "a":
+            raise LineFailed("a", "broken")
+        return None if line.name == "b" else "found"
+
+    assert lines.first(call, has_token=False) == "found"
+    assert asked == ["a", "b", "c"]
+    assert [line["failures"] for line in lines.snapshot()] == [1, 0, 0]
+
+
+def test_first__restricted__only_the_hub_is_asked(build):
+    lines, _ = build("a", "hub", hubs=["hub"])
+
+    assert lines.first(lambda line: line.name, has_token=False, is_restricted=True) == "hub"
+
+
+def test_first__nobody_answers__no_line(build):
+    lines, _ = build("a")
+
+    with pytest.raises(NoLine):
+        lines.first(lambda line: None, has_token=False)
+
+
+def test_first__no_lines__offline():
+    lines = Lines(lines=[])
+
+    assert lines.is_offline
+    with pytest.raises(Offline):
+        lines.first(lambda line: line, has_token=False)

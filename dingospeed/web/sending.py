@@ -1,0 +1,20 @@
+"""A file answered, and its transfer watched."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from dingospeed.mirror.files import OpenFile
+from dingospeed.model import Caller
+from dingospeed.web import replies
+from dingospeed.web.asking import request_id, transfers
+from dingospeed.web.body import OnEnd
+
+
+def send(opened: OpenFile, who: Caller) -> Response:
+    """As replies.file."""
+
+    def begin(opened: OpenFile, status: int) -> OnEnd:
+        return transfers().begin(opened, status, address=who.address, request_id=request_id())
+
+    return replies.file(opened, begin=begin)

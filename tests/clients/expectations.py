@@ -1,0 +1,36 @@
+"""What is known not to be as it should, each with a sentence that says why. The report prints them."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+
+# (client, task): both as patterns of the shell.
+EXPECTED_FAILURES: dict[tuple[str, str], str] = {
+    ("@huggingface/hub", "emptyFile"): (
+        "It asks for the first byte to learn the size from `Content-Range`; of an empty file there is none "
+        "to give."
+    ),
+}
+
+# What clients may ask of others, by a pattern of the client and an expression found in what the guard noted.
+TOLERATED: dict[tuple[str, str], str] = {
+    ("datasets *", r"\bdatasets-server\.[\d.]+"): (
+        "Looks for the Hub's dataset viewer under a name below the mirror's own, `datasets-server.<mirror>`, "
+        "and goes on without when nobody is there. Nothing is asked of the outside."
+    ),
+}
+
+
+def why_not(client: str, task: str) -> str | None:
+    """The sentence, or None for what is expected to work."""
+    for (clients, tasks), sentence in EXPECTED_FAILURES.items():
+        if fnmatchcase(client, clients) and fnmatchcase(task, tasks):
+            return sentence
+    return None
+
+
+def is_tolerated(client: str, noted: str) -> bool:
+    return any(
+        fnmatchcase(client, clients) and re.search(expression, noted) for clients, expression in TOLERATED
+    )
