@@ -111,7 +111,7 @@ class Registry:
         """
         if not _TAG.match(tag):
             raise BadRequest(f"Not a tag: {tag[:80]!r}")
-        self._metadata.revision(repo, DEFAULT_REVISION, caller)
+        self._access.to_commit(repo, DEFAULT_REVISION, caller)
         self._access.to_files(repo, caller)
         wanted = _Wanted(repo, tag, agent)
         known = self._known(wanted)
@@ -145,7 +145,7 @@ class Registry:
 
         Raises Moved, BlobUnknown, another Refusal, or UpstreamError.
         """
-        found = self._metadata.revision(repo, DEFAULT_REVISION, caller)
+        found = self._access.to_commit(repo, DEFAULT_REVISION, caller)
         visibility = self._access.to_files(repo, caller)
         meta = self._layer(repo, found.commit, digest, caller)
         return self._files.opened(

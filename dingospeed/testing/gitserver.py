@@ -19,7 +19,7 @@ from typing import Any
 
 from dingospeed.testing import git
 from dingospeed.testing.access import caller_of, need_files, visible
-from dingospeed.testing.answers import Moved, Refusal, disposition
+from dingospeed.testing.answers import Moved, Refusal, authentication_required, disposition
 from dingospeed.testing.content import Content
 from dingospeed.testing.payload import Plain
 from dingospeed.testing.repos import DEFAULT_BRANCH, Entry, Repo
@@ -72,6 +72,10 @@ class GitServer:
         raise Refusal(403, "You are not allowed to do that.")
 
     def _repo(self, request: Request, route: GitRoute) -> Repo:
+        scheme = (request.header("Authorization") or "basic").partition(" ")[0].lower()
+        if scheme != "basic" and not route.name.startswith("info/lfs/"):
+            # Stricter than need be, for the sake of Hubs that are: git itself knows passwords only.
+            raise authentication_required()
         caller = caller_of(self._content, request)
         new_name = self._content.new_name(route.type, route.id)
         repo = visible(self._content.repo(route.type, new_name or route.id), caller)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import platform
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -39,6 +40,8 @@ SETTINGS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
+    # So that what was made is taken away again.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     clients = _chosen(given.names, is_quick=given.quick)
     if given.list or not clients:
         print(*(client.name for client in CLIENTS), sep="\n")
@@ -134,8 +137,8 @@ def _chosen(names: Sequence[str], *, is_quick: bool) -> list[Client]:
 
 
 def _described_guard(is_isolated: bool) -> str:
-    proxy = "a proxy for all other addresses, and hooks in Python and node, would have told"
-    return f"{proxy}; each ran in a network of its own, with an eye on the wire" if is_isolated else proxy
+    proxy = " (a proxy for all else, and hooks in Python and\n  node, would have told)"
+    return f"{proxy}, from a network of its own with an eye on the wire" if is_isolated else proxy
 
 
 def _parser() -> argparse.ArgumentParser:

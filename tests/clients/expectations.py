@@ -11,6 +11,17 @@ EXPECTED_FAILURES: dict[tuple[str, str], str] = {
         "It asks for the first byte to learn the size from `Content-Range`; of an empty file there is none "
         "to give."
     ),
+    ("@huggingface/hub", "oddName"): (
+        "It puts names of files into addresses as they are, and `#` ends an address: the rest is never sent."
+    ),
+}
+
+# What else users should know of a client that goes through the mirror.
+REMARKS: dict[str, str] = {
+    "huggingface_hub 1.0.1": (
+        "Once a day its `hf` looks elsewhere for a newer version of itself, and has no switch against that; here "
+        "it was told to have done so. Later ones heed `HF_HUB_DISABLE_UPDATE_CHECK=1`."
+    ),
 }
 
 # What clients may ask of others, by a pattern of the client and an expression found in what the guard noted.

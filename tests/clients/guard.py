@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 
+NAMES = "grid"
+RESOLVERS = Path("/etc/netns")
 HOOKS = Path(__file__).with_name("programs") / "guarded"
 ALL_PACKETS = 0x0003
 IPV4, TCP, UDP = 0x0800, 6, 17
@@ -108,18 +110,17 @@ class Namespace:
 
     def __init__(self, number: int) -> None:
         # Names of interfaces have 15 characters.
-        tag = f"{os.getpid() % 100_000}n{number}"
-        self.name = f"grid{tag}"
+        tag = f"{os.getpid()}n{number}"
+        self.name = f"{NAMES}{tag}"
         self._wire = f"gw{tag}"
         net = f"10.{213 + number}.{os.getpid() % 250}"
         self.address, self._guest = f"{net}.1", f"{net}.2"
         self._is_gone = threading.Event()
         inside = f"gc{tag}"
         # Names are looked up here, where nobody answers but the eye on the wire sees it.
-        resolver = Path("/etc/netns") / self.name
+        resolver = RESOLVERS / self.name
         resolver.mkdir(parents=True)
         (resolver / "resolv.conf").write_text(f"nameserver {self.address}\noptions timeout:1 attempts:1\n")
-        self._resolver = resolver
         _ip("netns", "add", self.name)
         _ip("link", "add", self._wire, "type", "veth", "peer", "name", inside, "netns", self.name)
         _ip("addr", "add", f"{self.address}/30", "dev", self._wire)
@@ -152,8 +153,7 @@ class Namespace:
 
     def remove(self) -> None:
         self._is_gone.set()
-        _ip("netns", "del", self.name)
-        shutil.rmtree(self._resolver, ignore_errors=True)
+        _remove(self.name)
 
 
 def target_of(frame: bytes, sender: str) -> str | None:
@@ -186,19 +186,20 @@ def can_isolate() -> bool:
     """Whether namespaces can be made here."""
     if os.getuid() != 0 or shutil.which("ip") is None:
         return False
-    name = f"gridtry{os.getpid() % 100_000}"
+    name = f"{NAMES}try{os.getpid()}"
     made = subprocess.run(["ip", "netns", "add", name], check=False, capture_output=True).returncode == 0
     wire = ["ip", "link", "add", "gridtry", "type", "veth", "peer", "name", "gridtry2", "netns", name]
     wired = made and subprocess.run(wire, check=False, capture_output=True).returncode == 0
     if made:
-        # Takes the wire with it.
-        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+        _remove(name)
     return wired
 
 
 @contextmanager
 def guards(count: int, *, is_isolated: bool) -> Iterator[list[Guard]]:
     made: list[Guard] = []
+    if is_isolated:
+        _remove_abandoned()
     try:
         for number in range(count):
             made.append(Guard(Namespace(number) if is_isolated else None))
@@ -206,6 +207,20 @@ def guards(count: int, *, is_isolated: bool) -> Iterator[list[Guard]]:
     finally:
         for guard in made:
             guard.stop()
+
+
+def _remove_abandoned() -> None:
+    """Those of runs that were killed."""
+    listed = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout
+    for name, pid in re.findall(rf"^({NAMES}(\d+)n\d+)", listed, re.MULTILINE):
+        if not Path("/proc", pid).exists():
+            _remove(name)
+
+
+def _remove(name: str) -> None:
+    # Takes the wire with it.
+    subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+    shutil.rmtree(RESOLVERS / name, ignore_errors=True)
 
 
 def _ip(*arguments: str) -> None:

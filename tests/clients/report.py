@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from tests.clients.expectations import TOLERATED, why_not
+from tests.clients.expectations import REMARKS, TOLERATED, why_not
 from tests.clients.runner import CLIENT_ENVIRON, Cell, ClientRun
 from tests.clients.tasks import Task
 
@@ -21,7 +21,7 @@ mirror: gunicorn with 2 workers, between the client and a fake Hub that offers X
 It is ✓ when
 
 * every file came whole, by its sha256, and every answer was the right one,
-* the client spoke to the mirror and to nobody else: {guard},
+* the client spoke to the mirror and to nobody else{guard},
 * the same done again, with an empty client cache, asked nothing at all of the Hub.
 
 ✗ does not work, – does not apply; the numbers lead to the reasons.
@@ -116,7 +116,8 @@ def _overall(cells: Sequence[Cell], reasons: _Reasons) -> str:
 
 
 def _tolerated() -> str:
-    rows = "\n".join(f"* {clients}: {sentence}" for (clients, _), sentence in TOLERATED.items())
+    known = [*REMARKS.items(), *((clients, sentence) for (clients, _), sentence in TOLERATED.items())]
+    rows = "\n".join(f"* {clients.removesuffix(' *')}: {sentence}" for clients, sentence in known)
     return f"\n## Elsewhere\n\n{rows}" if rows else ""
 
 

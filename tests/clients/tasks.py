@@ -65,7 +65,7 @@ HUB_TASKS = (
     # Who somebody is, is asked each time.
     _hub("whoami", "`whoami`", may_ask=("/api/whoami-v2",), is_quick=False),
     _hub("command_line", "`hf download`, then `hf cache verify`"),
-    _hub("poisoned_cache", "a cache that knows Xet hashes from elsewhere: it works, or says what to do"),
+    _hub("poisoned_cache", "a cache that knows Xet hashes: works, or says what to do"),
     Task("with_hub", "snapshot_model", "`snapshot_download` when the Hub is away", phase="away"),
 )
 
@@ -87,6 +87,7 @@ JS_TASKS = (
     Task("with_hub_js", "listFiles", "`listFiles`"),
     Task("with_hub_js", "downloadFile", "`downloadFile`"),
     Task("with_hub_js", "emptyFile", "`downloadFile` of an empty file"),
+    Task("with_hub_js", "oddName", "`downloadFile` of `… + #1 100%.txt`"),
     Task("with_hub_js", "snapshotDownload", "`snapshotDownload`"),
     Task("with_hub_js", "fileExists", "`fileExists`"),
     Task("with_hub_js", "modelInfo", "`modelInfo`, `datasetInfo`"),

@@ -37,7 +37,15 @@ def test_link__of_a_list__is_our_own_and_absolute(lines, forward, link, expected
 
 @pytest.mark.parametrize(
     "location",
-    ["https://evil.org/", "//evil.org/", "/\\evil.org", "evil", "", f"{OWN}.evil.org/", f"{OWN}//evil.org"],
+    [
+        "https://evil.org/",
+        "//evil.org/",
+        "/\\evil.org",
+        "evil",
+        "",
+        f"{OWN}.evil.org/",
+        f"{OWN}//evil.org",
+    ],
 )
 def test_location__leads_elsewhere__is_not_handed_on(lines, forward, location):
     lines.answers("", {}, status=302, headers={"Location": location})

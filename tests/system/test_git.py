@@ -524,7 +524,8 @@ def test_lfs_pull__workers_killed_midway__resumes_where_it_stopped(hub, mirror, 
     for worker in mirror.workers():
         worker.kill()
 
-    assert pulling.wait(60) == 0, pulling.stderr.read()
+    _, said = pulling.communicate(timeout=60)
+    assert pulling.returncode == 0, said
     assert checked_out(folder) == listed(repo)
     resumed = [int(count) for count in re.findall(r" 206 \w+ (\d+) bytes in .* complete", mirror.log())]
     assert len(resumed) == 1

@@ -99,7 +99,7 @@ def test_info_refs__private__asks_for_a_password_and_takes_the_token(hub, ask):
     assert anonymous.status_code == 401
     assert anonymous.headers["WWW-Authenticate"].startswith("Basic ")
     assert ask(path, headers=basic("hf_alice")).status_code == 200
-    assert ask(path, token="hf_alice").status_code == 200
+    assert ask(path, token="hf_alice").status_code == 401
     assert ask(path, headers=basic("hf_bob")).status_code == 404
     assert ask(path, headers=basic("hf_nobody")).status_code == 401
     assert [call.authorization for call in hub.select(kind="git")] == [None, "alice", "alice", "bob", "?"]

@@ -163,9 +163,9 @@ def list_expanded(case: Case) -> None:
     if not hasattr(api, "list_repo_tree"):
         raise NotApplicable(NO_TREE)
     entries = {entry.path: entry for entry in api.list_repo_tree(model.id, expand=True)}
-    equal(entries["README.md"].last_commit["oid"], model.tags["v1"], "last commit of README.md")
+    equal((entries["README.md"].last_commit or {}).get("oid"), model.tags["v1"], "last commit in the tree")
     (entry,) = api.get_paths_info(model.id, ["config.json"], expand=True)
-    equal(entry.last_commit["oid"], model.tags["v1"], "last commit of config.json")
+    equal((entry.last_commit or {}).get("oid"), model.tags["v1"], "last commit in get_paths_info")
 
 
 def list_many(case: Case) -> None:
@@ -257,6 +257,9 @@ def whoami(case: Case) -> None:
 def command_line(case: Case) -> None:
     """The program that comes with the library: download, then let it check what it has."""
     model = case["model"]
+    # 1.0 knows no other way to be kept from looking for a newer version of itself.
+    Path(os.environ["HF_HOME"]).mkdir(exist_ok=True)
+    Path(os.environ["HF_HOME"], ".check_for_update_done").touch()
     program = BIN / "hf" if (BIN / "hf").exists() else BIN / "huggingface-cli"
     _run(program, "download", model.id)
     _run(program, "download", case["dataset"].id, "--repo-type", "dataset")

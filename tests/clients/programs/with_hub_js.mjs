@@ -16,6 +16,7 @@ const model = given.repos.model;
 const dataset = given.repos.dataset;
 const gated = given.repos.gated;
 const EMPTY = "empty.txt";
+const ODD = "nested/with space + #1 100%.txt";
 const inDataset = { type: "dataset", name: dataset.id };
 
 const sha256 = (data) => createHash("sha256").update(data).digest("hex");
@@ -54,7 +55,7 @@ const tasks = {
 
   async downloadFile() {
     for (const [repo, told] of [[model.id, model], [inDataset, dataset]]) {
-      for (const path of paths(told).filter((path) => path !== EMPTY)) {
+      for (const path of paths(told).filter((path) => path !== EMPTY && path !== ODD)) {
         const found = await bytesOf({ repo, path });
         equal(found && sha256(found), told.files.main[path].sha256, path);
       }
@@ -71,6 +72,11 @@ const tasks = {
 
   async emptyFile() {
     equal((await bytesOf({ repo: model.id, path: EMPTY }))?.length, 0, EMPTY);
+  },
+
+  async oddName() {
+    const found = await bytesOf({ repo: model.id, path: ODD });
+    equal(found && sha256(found), model.files.main[ODD].sha256, ODD);
   },
 
   async snapshotDownload() {
