@@ -12,7 +12,7 @@ from dingospeed import log as logs
 from dingospeed.config import Settings
 from dingospeed.errors import BadRequest, DingospeedError, Forbidden, Moved, Refusal
 from dingospeed.services import connect
-from dingospeed.web import admin, cors, git, hub_api, paths, raw, registry, replies, resolve
+from dingospeed.web import admin, changes, cors, gate, git, hub_api, paths, raw, registry, replies, resolve
 from dingospeed.web.asking import install_services, request_id, sent_path
 from dingospeed.web.transfers import Transfers
 
@@ -29,9 +29,10 @@ def create_app(settings: Settings) -> Flask:
     paths.install(app)
     parts = connect(settings)
     install_services(app, parts, Transfers(parts.metrics, is_logged=settings.log.access))
-    for part in (resolve, raw, git, registry, hub_api, admin):
+    for part in (resolve, raw, git, registry, hub_api, changes, admin):
         app.register_blueprint(part.blueprint)
     app.before_request(cors.preflight)
+    app.before_request(gate.check)
     app.register_error_handler(Moved, _moved)
     app.register_error_handler(DingospeedError, _failed)
     app.register_error_handler(HTTPException, _not_routed)
@@ -60,7 +61,7 @@ def _failed(error: DingospeedError) -> Response:
 def _not_routed(error: HTTPException) -> Response:
     status = error.code or 500
     if status == 405 or (status == 404 and request.method not in ("GET", "HEAD", "OPTIONS")):
-        refusal: Refusal = Forbidden("This mirror is read-only: it does not take uploads or changes.")
+        refusal: Refusal = Forbidden(changes.READ_ONLY)
     elif status == 404:
         refusal = Forbidden("There is nothing here.")
         refusal.status, refusal.code = 404, "RepoNotFound"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -18,7 +19,11 @@ from dingospeed.download.reader import Reader, ReaderOptions
 from dingospeed.download.verify import Verifier
 from dingospeed.flight.leases import Leases
 from dingospeed.metrics import Metrics
+from dingospeed.mirror import changes
+from dingospeed.mirror.absences import Absences
 from dingospeed.mirror.access import Access, AccessTimes
+from dingospeed.mirror.changes import Changes
+from dingospeed.mirror.cleaned import Cleaner
 from dingospeed.mirror.files import Files
 from dingospeed.mirror.forward import Forward
 from dingospeed.mirror.git import Git
@@ -28,6 +33,7 @@ from dingospeed.mirror.questions import Questions
 from dingospeed.mirror.raw import Raw
 from dingospeed.mirror.registry import Registry
 from dingospeed.mirror.repos import Repos
+from dingospeed.mirror.rules import Globs, NodeToken, NodeTokenRule, RepoRules
 from dingospeed.mirror.together import Together
 from dingospeed.mirror.trees import Trees
 from dingospeed.sources.chain import Chain, Persistence
@@ -35,10 +41,13 @@ from dingospeed.sources.lfs import LfsObjects
 from dingospeed.store.blobs import Blobs
 from dingospeed.store.documents import Documents
 from dingospeed.store.layout import Layout
+from dingospeed.store.shelf import Shelf
 from dingospeed.upstream.client import Client
 from dingospeed.upstream.health import Health
 from dingospeed.upstream.lines import Line, Lines
 
+# Answers to questions that are forwarded, kept on the whole node.
+_FORWARDED_KEPT, _FORWARDED_KEPT_BYTES = 16_384, 2 << 30
 _SHARES = {"never": 2.0, "always": 0.0}
 
 
@@ -51,11 +60,13 @@ class Services:
     metrics: Metrics
     layout: Layout
     lines: Lines
+    repo_rules: RepoRules
     files: Files
     raw: Raw
     model_registry: Registry
     repos: Repos
     forward: Forward
+    changes: Changes | None
     git: Git
     lfs: Lfs
 
@@ -71,13 +82,24 @@ def connect(settings: Settings) -> Services:
     documents = Documents(memory_bytes=settings.metadata.memory_bytes)
     lines = _lines(settings, metrics)
 
-    questions = Questions(lines=lines)
+    repo_rules = RepoRules(
+        allow=settings.access.allow,
+        deny=settings.access.deny,
+        cache=settings.access.cache,
+        no_cache=settings.access.no_cache,
+    )
+    node_token = NodeToken(
+        [NodeTokenRule(Globs(rule.repos), rule.networks) for rule in settings.access.node_token]
+    )
+    questions = Questions(lines=lines, node_token=node_token)
     together = Together(leases=leases)
+    changed_at = partial(changes.changed_at, layout)
     metadata = Metadata(
         questions=questions,
         documents=documents,
         layout=layout,
         together=together,
+        absences=Absences(ttl_s=settings.access.denied_ttl_s, changed_at=changed_at),
         ttl_s=settings.metadata.ttl_s,
     )
     trees = Trees(
@@ -98,6 +120,7 @@ def connect(settings: Settings) -> Services:
             denied_s=settings.access.denied_ttl_s,
             offline_grace_s=settings.access.offline_grace_s,
         ),
+        node_token=node_token,
     )
     chain = Chain(
         lines=lines,
@@ -114,13 +137,16 @@ def connect(settings: Settings) -> Services:
         reader=_reader(settings, blobs, leases, metrics),
         chain=chain,
         blobs=blobs,
+        rules=repo_rules,
     )
+    cleaner = Cleaner(addresses=[line.url for line in settings.upstream.lines])
     return Services(
         settings=settings,
         registry=registry,
         metrics=metrics,
         layout=layout,
         lines=lines,
+        repo_rules=repo_rules,
         files=files,
         raw=Raw(files=files),
         model_registry=Registry(
@@ -135,7 +161,23 @@ def connect(settings: Settings) -> Services:
             ttl_s=settings.metadata.ttl_s,
         ),
         repos=Repos(metadata=metadata, trees=trees, access=access),
-        forward=Forward(lines=lines, addresses=[line.url for line in settings.upstream.lines]),
+        forward=Forward(
+            lines=lines,
+            access=access,
+            together=together,
+            shelf=Shelf(
+                documents=documents,
+                path_of=partial(layout.shelf, "forwarded"),
+                most=_FORWARDED_KEPT,
+                most_bytes=_FORWARDED_KEPT_BYTES,
+            ),
+            cleaner=cleaner,
+            changed_at=changed_at,
+            ttl_s=settings.metadata.ttl_s,
+        ),
+        changes=Changes(lines=lines, cleaner=cleaner, documents=documents, layout=layout)
+        if settings.access.allow_uploads
+        else None,
         git=Git(access=access, lines=lines, metrics=metrics),
         lfs=Lfs(
             access=access,

@@ -14,7 +14,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
+from dingospeed.model import REPO_TYPES
+
 _SIZE = re.compile(r"\s*([0-9]{1,15})\s*([KMGT]?i?)B?\s*\Z", re.IGNORECASE)
+_GLOB = re.compile(r"[A-Za-z0-9._*?-]+(?:/[A-Za-z0-9._*?-]+){0,2}\Z")
 _FACTORS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _FACTORS |= {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
 
@@ -98,6 +101,16 @@ def _to_network(value: Any) -> Any:
     return str(network.network_address if network.num_addresses == 1 else network)
 
 
+def _to_glob(value: Any) -> Any:
+    if not isinstance(value, str) or not _GLOB.match(value):
+        raise ValueError("not a pattern of repos")
+    type, slash, rest = value.partition("/")
+    # A misspelt type would match nothing; in a list of what is refused nobody would notice.
+    if slash and "/" in rest and type not in REPO_TYPES and "*" not in type:
+        raise ValueError("not a type of repo")
+    return value
+
+
 # A number of bytes, as it is or with a unit: 67108864, "64MiB", "64 MB".
 ByteCount = Annotated[int, BeforeValidator(_to_bytes)]
 # Relative to the working directory; ~ is the home directory.
@@ -107,3 +120,5 @@ Text = Annotated[str, BeforeValidator(_to_text)]
 Secret = Annotated[SecretStr, BeforeValidator(_to_secret)]
 # An address, or a network in CIDR notation.
 Network = Annotated[str, BeforeValidator(_to_network)]
+# Repos by name, with or without their type: "org/*", "datasets/org/name", "*".
+RepoGlob = Annotated[str, BeforeValidator(_to_glob)]

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from dingospeed.config.kinds import ByteCount, FilePath, Network, Refused, Secret, Section, Text
+from dingospeed.config.kinds import ByteCount, FilePath, Network, Refused, RepoGlob, Secret, Section, Text
 from dingospeed.config.lines import Line
 
 _KIB, _MIB = 1 << 10, 1 << 20
@@ -122,7 +122,37 @@ class Metadata(Section):
     )
 
 
+_GLOBS = 'a list of repos, with or without their type, such as "org/name", "org/*", "datasets/**" or "*"'
+
+
+class NodeToken(Section):
+    """Callers without a token of their own for whom the lines' tokens open repos that are not public."""
+
+    repos: tuple[RepoGlob, ...] = Field(description=f"{_GLOBS}; at least 1")
+    networks: tuple[Network, ...] = Field(
+        description='a list of at least 1 address or network such as "10.0.0.0/8"'
+    )
+
+    @field_validator("repos", "networks")
+    @classmethod
+    def _says_whom(cls, listed: tuple[str, ...]) -> tuple[str, ...]:
+        if not listed:
+            raise ValueError("nobody, or everybody?")
+        return listed
+
+
 class Access(Section):
+    allow: tuple[RepoGlob, ...] = Field(default=("*",), description=_GLOBS)
+    deny: tuple[RepoGlob, ...] = Field(default=(), description=_GLOBS)
+    cache: tuple[RepoGlob, ...] = Field(default=("*",), description=_GLOBS)
+    no_cache: tuple[RepoGlob, ...] = Field(default=(), description=_GLOBS)
+    node_token: tuple[NodeToken, ...] = Field(
+        default=(), description="a list of rules, each {repos, networks}"
+    )
+    allow_uploads: bool = Field(
+        default=False,
+        description="true or false: whether callers may change repos on the Hub through the mirror",
+    )
     allowed_ttl_s: float = Field(default=300, ge=0, le=86400, description="seconds, 0 to 86400")
     denied_ttl_s: float = Field(default=60, ge=0, le=86400, description="seconds, 0 to 86400")
     offline_grace_s: float = Field(

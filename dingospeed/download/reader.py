@@ -73,9 +73,12 @@ class Reader:
         self._options = options
         self._metrics = metrics
 
-    def read(self, blob: Blob, span: Span, source: Source) -> Generator[Piece, None, None]:
+    def read(
+        self, blob: Blob, span: Span, source: Source, *, is_kept: bool = True
+    ) -> Generator[Piece, None, None]:
         """The bytes of *span*, in order, as they become available. Each piece is valid until the next.
 
+        When it is not to be kept, what is not held already goes straight through.
         Raises UpstreamError, Refusal or ContentMismatch when the bytes can not be had; what was
         yielded before stays true, but must not be taken for the whole.
         """
@@ -86,7 +89,7 @@ class Reader:
         position = span.start
         for last_try in (False,) * (_HEALING_READS - 1) + (True,):
             try:
-                with closing(self._read_once(blob, span, source)) as pieces:
+                with closing(self._read_once(blob, span, source, is_kept=is_kept)) as pieces:
                     for piece in pieces:
                         yield piece
                         position += len(piece)
@@ -96,7 +99,9 @@ class Reader:
                 if position > span.start or last_try:
                     raise
 
-    def _read_once(self, blob: Blob, span: Span, source: Source) -> Generator[Piece, None, None]:
+    def _read_once(
+        self, blob: Blob, span: Span, source: Source, *, is_kept: bool = True
+    ) -> Generator[Piece, None, None]:
         for _ in range(_LOOKS):
             fd = self._blobs.open_sealed(blob)
             if fd is not None:
@@ -105,10 +110,14 @@ class Reader:
                 finally:
                     os.close(fd)
                 return
+            if not is_kept:
+                yield from self._straight_through(blob, span, source, None)
+                return
             try:
                 filling = self._fillings.enter(blob)
             except StoreFull as error:
-                yield from self._straight_through(blob, span, source, None, error)
+                self._note_full(blob, error)
+                yield from self._straight_through(blob, span, source, None)
                 return
             if filling is None:
                 continue  # Sealed in between.
@@ -146,7 +155,8 @@ class Reader:
                 if fill is not None and fill.is_done and fill.error is not None:
                     if isinstance(fill.error, StoreFull):
                         rest = Span(position, span.stop)
-                        yield from self._straight_through(filling.blob, rest, source, filling, fill.error)
+                        self._note_full(filling.blob, fill.error)
+                        yield from self._straight_through(filling.blob, rest, source, filling)
                         return
                     # What got on is worth another try. And a source that fails others, for want
                     # of rights perhaps, need not fail us.
@@ -158,11 +168,13 @@ class Reader:
             is_ours = fill is not None and not fill.is_done
             filling.wait(seen, _HERE_S if is_ours else _ELSEWHERE_S)
 
-    def _straight_through(
-        self, blob: Blob, span: Span, source: Source, filling: Filling | None, why: StoreFull
-    ) -> Iterator[Piece]:
+    def _note_full(self, blob: Blob, why: StoreFull) -> None:
         log.error("blob %s served straight through: %s", blob.etag[:12], why)
         self._metrics.store_full.inc()
+
+    def _straight_through(
+        self, blob: Blob, span: Span, source: Source, filling: Filling | None
+    ) -> Iterator[Piece]:
         try:
             yield from straight_through(blob, span, source, filling)
         except ContentMismatch:

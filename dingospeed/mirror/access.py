@@ -1,9 +1,10 @@
-"""Who may have what: every decision is about (the caller's own token, a repo).
+"""Who may have what: every decision is about (a token, a repo).
 
-A public repo is open to all. For the rest the Hub's auth-check with the caller's own token
-decides. The answer is remembered for a few minutes, on disk and under a salted hash, so
-that after an outage or an air-gapped restart those who were let in before still are, for
-`offline_grace_s`, and nobody else is.
+A public repo is open to all. For the rest the Hub's auth-check decides, asked with the caller's own
+token or, for callers without one and only where the operator says so, with the node's.
+A yes is remembered on disk, under a salted hash, so that after an outage or an air-gapped
+restart those who were let in before still are, for `offline_grace_s`, and nobody else is. A no
+is remembered in memory only, and of the latest callers: anybody can make up tokens.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import hmac
 import logging
 import os
 import secrets
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from cachetools import LRUCache
 
 from dingospeed.errors import (
     Forbidden,
@@ -34,6 +38,7 @@ from dingospeed.errors import (
 from dingospeed.mirror import shapes
 from dingospeed.mirror.metadata import Metadata, Revision, Visibility
 from dingospeed.mirror.questions import Questions
+from dingospeed.mirror.rules import NodeToken
 from dingospeed.mirror.together import Together
 from dingospeed.model import Caller, RepoRef
 from dingospeed.store.documents import Documents
@@ -43,6 +48,9 @@ log = logging.getLogger(__name__)
 
 _MAX_MOVES = 5
 _SALT_BYTES = 32
+MAX_DENIALS = 10_000
+# In place of a token. With a space in it: nobody can send this one.
+_OF_THE_NODE = "the node's own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class Access:
         documents: Documents,
         layout: Layout,
         times: AccessTimes,
+        node_token: NodeToken | None = None,
     ) -> None:
         self._metadata = metadata
         self._together = together
@@ -73,7 +82,11 @@ class Access:
         self._documents = documents
         self._layout = layout
         self._times = times
+        self._node_token = node_token or NodeToken()
         self._salt = _salt(layout)
+        # When each was denied, and whether for its token; by the path that a yes would have.
+        self._denials: LRUCache[Path, tuple[float, bool]] = LRUCache(MAX_DENIALS)
+        self._lock = threading.Lock()
 
     def to_listing(self, repo: RepoRef, caller: Caller) -> Visibility:
         """May *caller* know of the repo and list it? Gated repos are listed to everyone.
@@ -127,25 +140,35 @@ class Access:
             raise RepoNotFound(repo.id, anonymous=refusal.status == 401) from refusal
 
     def _decide(self, repo: RepoRef, caller: Caller, visibility: Visibility) -> None:
-        if caller.token is None:
-            if visibility.is_private:
-                raise RepoNotFound(repo.id, anonymous=True)
-            raise GatedRepo(repo.id, anonymous=True)
-        path = self._layout.access(repo, self._hash(caller.token, repo))
+        """Raises what says that *caller* may not have the files, or UpstreamError when nobody can tell."""
+        token = caller.token
+        if token is None:
+            if not self._node_token.stands_in(repo, caller):
+                raise _denial(repo, visibility, caller)
+            token = _OF_THE_NODE
+        path = self._layout.access(repo, self._hash(token, repo))
         known = shapes.kept(self._documents, path, shapes.is_decision)
+        is_allowed = bool(known and known.value["allowed"])
         # A decision from the future is as old as it is far off: clocks jump.
         age_s = abs(time.time() - known.written_at) if known else 0.0
-        is_allowed = bool(known and known.value["allowed"])
-        if known and age_s < (self._times.allowed_s if is_allowed else self._times.denied_s):
-            if is_allowed:
-                return
-            raise _denial(repo, visibility, known.value.get("invalid", False))
+        if is_allowed and age_s < self._times.allowed_s:
+            return
+        with self._lock:
+            denied_at, is_invalid = self._denials.get(path, (0.0, False))
+        if abs(time.time() - denied_at) < self._times.denied_s:
+            raise _denial(repo, visibility, caller, is_invalid=is_invalid)
         try:
-            self._together.ask(("access", path), lambda: self._questions.is_let_in(repo, caller))
+            self._together.ask(
+                ("access", path),
+                lambda: self._questions.is_let_in(repo, caller, is_urgent=not is_allowed),
+            )
         except Refusal as refusal:
             is_invalid = isinstance(refusal, InvalidCredentials)
-            self._documents.write(path, {"allowed": False, "invalid": is_invalid})
-            raise _denial(repo, visibility, is_invalid) from refusal
+            with self._lock:
+                self._denials[path] = time.time(), is_invalid
+            if known is not None:
+                self._documents.delete(path)
+            raise _denial(repo, visibility, caller, is_invalid=is_invalid) from refusal
         except UpstreamError as error:
             if is_allowed and age_s < self._times.offline_grace_s:
                 log.info("%s: a caller let in %.0f s ago is let in on trust: %s", repo, age_s, error)
@@ -161,12 +184,12 @@ class Access:
         return hmac.new(self._salt, f"{token} {repo}".encode(), hashlib.sha256).hexdigest()
 
 
-def _denial(repo: RepoRef, visibility: Visibility, is_invalid: bool) -> Refusal:
-    if is_invalid:
+def _denial(repo: RepoRef, visibility: Visibility, caller: Caller, *, is_invalid: bool = False) -> Refusal:
+    if is_invalid and not caller.is_anonymous:
         return InvalidCredentials()
     if visibility.is_private:
-        return RepoNotFound(repo.id)
-    return GatedRepo(repo.id, anonymous=False)
+        return RepoNotFound(repo.id, anonymous=caller.is_anonymous)
+    return GatedRepo(repo.id, anonymous=caller.is_anonymous)
 
 
 def _salt(layout: Layout) -> bytes:

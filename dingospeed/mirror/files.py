@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dingospeed.download.reader import Reader
 from dingospeed.mirror.access import Access
+from dingospeed.mirror.rules import RepoRules
 from dingospeed.mirror.trees import Trees
 from dingospeed.model import Caller, FileMeta, Piece, RepoRef, Span
 from dingospeed.sources import hub
@@ -44,12 +45,14 @@ class Files:
         reader: Reader,
         chain: Chain,
         blobs: Blobs,
+        rules: RepoRules,
     ) -> None:
         self._trees = trees
         self._access = access
         self._reader = reader
         self._chain = chain
         self._blobs = blobs
+        self._rules = rules
 
     def open(self, repo: RepoRef, revision: str, path: str, caller: Caller) -> OpenFile:
         """The file at *path*, for *caller*.
@@ -73,13 +76,16 @@ class Files:
     ) -> OpenFile:
         """*meta*, which *caller* may have: that has been decided before. *read* gets it over a line."""
         source = self._chain.source(meta, token=caller.token, is_restricted=is_restricted, read=read)
+        is_kept = self._rules.is_kept(meta.repo)
         held = self._blobs.held_bytes(meta.blob)
+        if not is_kept and held < meta.blob.size:
+            held = 0  # What others keep of it is not looked at before it is complete.
         cache = "HIT" if held == meta.blob.size else "FILL" if held else "MISS"
         if is_stale and cache == "HIT":
             cache = "STALE"
         may_resume = self._blobs.rejections(meta.blob) == 0
 
         def read_here(span: Span) -> Iterator[Piece]:
-            return self._reader.read(meta.blob, span, source)
+            return self._reader.read(meta.blob, span, source, is_kept=is_kept)
 
         return OpenFile(meta, cache, may_resume, read_here)

@@ -116,7 +116,8 @@ class Git:
                 repo.web_path + asked.path,
                 token=caller.token,
                 headers=asked.headers(),
-                own_token=True,
+                # Public when last looked at is not public now, and all of it would be handed out.
+                own_token=not visibility.is_public,
                 body=asked.body,
                 scheme="basic",
                 read_s=_PACKING_S if asked.body is not None else None,

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from dingospeed.errors import (
     BadRequest,
+    InvalidCredentials,
     Moved,
     NoLine,
     Offline,
@@ -25,6 +26,7 @@ from dingospeed.errors import (
     UpstreamError,
 )
 from dingospeed.mirror import shapes
+from dingospeed.mirror.absences import Absences
 from dingospeed.mirror.questions import Questions
 from dingospeed.mirror.together import PATIENCE_S, Together
 from dingospeed.model import Caller, RepoRef, is_commit
@@ -70,12 +72,14 @@ class Metadata:
         documents: Documents,
         layout: Layout,
         together: Together,
+        absences: Absences,
         ttl_s: float,
     ) -> None:
         self._questions = questions
         self._documents = documents
         self._layout = layout
         self._together = together
+        self._absences = absences
         self._ttl_s = ttl_s
 
     def revision(self, repo: RepoRef, revision: str, caller: Caller) -> Revision:
@@ -98,9 +102,9 @@ class Metadata:
                 meanwhile = self._word(repo, revision)
                 if meanwhile is not None and (self._is_good(meanwhile, revision) or not is_alone):
                     return str(meanwhile.value["commit"])
-                return str(self._ask(repo, revision, caller)["sha"])
+                return str(self._ask(repo, revision, caller, is_urgent=known is None)["sha"])
 
-        key = ("revision", repo, revision, caller.token)
+        key = ("revision", repo, revision, self._questions.asker(repo, caller))
         try:
             if known is None:
                 return Revision(self._together.ask(key, ask))
@@ -119,7 +123,7 @@ class Metadata:
         if known is not None:
             info: dict[str, Any] = known.value
             return info
-        key = ("info", repo, commit, caller.token)
+        key = ("info", repo, commit, self._questions.asker(repo, caller))
         return self._together.ask(key, lambda: self._ask(repo, commit, caller))
 
     def visibility(self, repo: RepoRef, caller: Caller) -> Visibility:
@@ -137,11 +141,12 @@ class Metadata:
                 meanwhile = self._kept(repo, "visibility", shapes.is_visibility)
                 if meanwhile is not None and self._is_fresh(meanwhile):
                     return _visibility(meanwhile.value)
-                return _visibility(_visibility_told(self._ask(repo, "", caller)))
+                return _visibility(_visibility_told(self._ask(repo, "", caller, is_urgent=known is None)))
 
         wait_s = PATIENCE_S if known is None else _OLD_WAIT_S
         try:
-            return self._together.ask(("visibility", repo, caller.token), ask, wait_s=wait_s)
+            key = ("visibility", repo, self._questions.asker(repo, caller))
+            return self._together.ask(key, ask, wait_s=wait_s)
         except UpstreamError as error:
             if known is None:
                 raise
@@ -162,7 +167,7 @@ class Metadata:
 
         def ask() -> dict[str, Any]:
             suffix = "/refs?include_prs=1" if has_pull_requests else "/refs"
-            told = self._questions.ask(repo, suffix, caller).value
+            told = self._questions.ask(repo, suffix, caller, is_urgent=known is None).value
             if not shapes.is_refs(told):
                 raise NoLine(f"upstream told no refs of {repo}")
             self._documents.write(self._layout.api(repo, name), told)
@@ -170,23 +175,33 @@ class Metadata:
 
         wait_s = PATIENCE_S if known is None else _OLD_WAIT_S
         try:
-            return self._together.ask((name, repo, caller.token), ask, wait_s=wait_s)
+            key = (name, repo, self._questions.asker(repo, caller))
+            return self._together.ask(key, ask, wait_s=wait_s)
         except UpstreamError:
             if known is not None:
                 return dict(known.value)
             return self._refs_seen(repo)
 
-    def _ask(self, repo: RepoRef, revision: str, caller: Caller) -> dict[str, Any]:
+    def _ask(self, repo: RepoRef, revision: str, caller: Caller, *, is_urgent: bool = True) -> dict[str, Any]:
         """Fetch and keep the info at *revision*, "" for the default branch as the Hub has it."""
+        is_known = self._kept(repo, "visibility", shapes.is_visibility) is not None
+        asker = self._questions.asker(repo, caller)
+        if not is_known:
+            self._absences.check(repo, asker)
         suffix = f"/revision/{quote(revision, safe='')}" if revision else ""
         try:
-            info = self._questions.ask(repo, suffix, caller, revision=revision).value
+            is_public = shapes.is_known_public(self._documents, self._layout, repo)
+            info = self._questions.ask(
+                repo, suffix, caller, revision=revision, is_public=is_public, is_urgent=is_urgent
+            ).value
         except Moved as move:
             self._note_move(repo, move.to)
             raise
-        except RepoNotFound as refusal:
+        except (RepoNotFound, InvalidCredentials) as refusal:
+            if not is_known:
+                self._absences.note(repo, asker, refusal)
             # To a token, 401 speaks of the token: it has run out, or was never one.
-            if refusal.status != 401 or caller.is_anonymous:
+            if isinstance(refusal, RepoNotFound) and (refusal.status != 401 or caller.is_anonymous):
                 self._note_hidden(repo)
             raise
         except RevisionNotFound:

@@ -210,12 +210,14 @@ class Registry:
         headers = {"Accept": f"{MANIFEST_TYPE}, application/json"}
         if wanted.agent == LLAMA_CPP:
             headers["User-Agent"] = wanted.agent
+        is_public = shapes.is_known_public(self._documents, self._layout, repo)
         line, answer = self._lines.ask(
             "GET",
             f"/v2/{repo.id}/manifests/{quote(tag, safe='')}",
             token=caller.token,
             headers=headers,
-            own_token=True,
+            # Who gets here may have it; of what was public when last looked at, only if it still is.
+            needs_own_token=caller.is_anonymous and not is_public,
             expect="json",
         )
         if answer.status in _NONE:

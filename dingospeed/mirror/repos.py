@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from dingospeed.errors import BadRequest, GatedRepo, NoLine, RepoNotFound
+from dingospeed.errors import GatedRepo, NoLine, RepoNotFound
+from dingospeed.mirror import cursors
 from dingospeed.mirror.access import Access
 from dingospeed.mirror.metadata import DEFAULT_REVISION, Metadata
 from dingospeed.mirror.tree import Entry, Tree, masked
@@ -61,9 +60,9 @@ class Repos:
         may_see = self._may_see_identities(repo, caller)
         tree = self._tree(repo, found.commit, caller, may_see_identities=may_see)
         entries = tree.listing(path, is_recursive=is_recursive)
-        start = _start_of(cursor, entries) if cursor else 0
+        start = cursors.start_of(cursor, entries) if cursor else 0
         stop = len(entries) if limit is None else start + limit
-        following = _cursor_after(entries[stop - 1]) if stop < len(entries) else None
+        following = cursors.cursor_after(entries[stop - 1]) if stop < len(entries) else None
         page = entries[start:stop]
         return Listing(found.commit, page if may_see else masked(page), following)
 
@@ -99,22 +98,3 @@ class Repos:
         except (GatedRepo, RepoNotFound):
             return False
         return True
-
-
-def _cursor_after(entry: Entry) -> str:
-    """As the Hub's: some clients make up the cursor of the next page themselves."""
-    inner = base64.b64encode(json.dumps({"file_name": entry["path"]}, separators=(",", ":")).encode())
-    return base64.b64encode(inner + b":50").decode()
-
-
-def _start_of(cursor: str, entries: list[Entry]) -> int:
-    """Where the page that *cursor* asks for begins. Raises BadRequest."""
-    try:
-        inner = base64.b64decode(cursor).partition(b":")[0]
-        after = json.loads(base64.b64decode(inner))["file_name"]
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise BadRequest("Not a cursor of this mirror") from error
-    for index, entry in enumerate(entries):
-        if entry["path"] == after:
-            return index + 1
-    raise BadRequest("Not a cursor of this listing")

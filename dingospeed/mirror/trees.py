@@ -101,10 +101,14 @@ class Trees:
         form = urlencode({"paths": path, "expand": "False"}).encode()
 
         def ask() -> list[Entry]:
-            return _entries(self._questions.ask(repo, suffix, caller, revision=commit, form=form).value)
+            is_public = shapes.is_known_public(self._documents, self._layout, repo)
+            answered = self._questions.ask(
+                repo, suffix, caller, revision=commit, form=form, is_public=is_public
+            )
+            return _entries(answered.value)
 
         for entry in self._together.ask(
-            ("paths", repo, commit, path, caller.token), ask, wait_s=self._wait_s
+            ("paths", repo, commit, path, self._questions.asker(repo, caller)), ask, wait_s=self._wait_s
         ):
             if entry["path"] == path and entry.get("type") == "file":
                 return file_of(repo, commit, entry)
@@ -124,7 +128,8 @@ class Trees:
                         self._keep(tree)
                 return tree
 
-        return self._together.ask(("tree", repo, commit, caller.token), fetch, wait_s=wait_s)
+        key = ("tree", repo, commit, self._questions.asker(repo, caller))
+        return self._together.ask(key, fetch, wait_s=wait_s)
 
     def _keep(self, tree: Tree) -> Tree:
         with self._lock:
@@ -133,9 +138,10 @@ class Trees:
 
     def _pages(self, repo: RepoRef, commit: str, caller: Caller) -> list[Entry]:
         entries: list[Entry] = []
+        is_public = shapes.is_known_public(self._documents, self._layout, repo)
         suffix = f"/tree/{commit}?recursive=true&expand=false"
         for _ in range(_MAX_PAGES):
-            answered = self._questions.ask(repo, suffix, caller, revision=commit)
+            answered = self._questions.ask(repo, suffix, caller, revision=commit, is_public=is_public)
             entries += _entries(answered.value)
             following = _NEXT.search(answered.headers.get("Link", ""))
             if following is None:

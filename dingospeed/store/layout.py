@@ -3,6 +3,7 @@
     blobs/<2 hex>/<etag>              sealed: exactly the content, nothing else
     blobs/<2 hex>/<etag>.partial      being filled (blockfile.py)
     api/<type>/<org>/<repo>/…         documents (documents.py)
+    api/forwarded/<2 hex>/…           answers to questions of other kinds (shelf.py)
     access/<type>/<org>/<repo>/…      remembered decisions about callers
     run/                              leases and rejections of this boot
 
@@ -52,6 +53,10 @@ class Layout:
     def api(self, repo: RepoRef, *names: str) -> Path:
         """A document about *repo*: ``api("trees", commit)``."""
         return self._of(self.root / "api", repo, names)
+
+    def shelf(self, name: str, digest: str) -> Path:
+        """A document that is about no repo, by a hash in hex: ``shelf("forwarded", digest)``."""
+        return self.root / "api" / name / digest[:2] / f"{digest}.json"
 
     def access(self, repo: RepoRef, *names: str) -> Path:
         return self._of(self.root / "access", repo, names)

@@ -8,6 +8,7 @@ ours here. No cookies, no netrc, no environment: two callers' requests can not t
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import time
 from base64 import b64encode
@@ -28,8 +29,11 @@ from dingospeed.upstream import ratelimit, redirects
 from dingospeed.upstream.failures import was_dropped, why
 from dingospeed.upstream.locations import Location, Locations, lifetime_s
 from dingospeed.upstream.ratelimit import Budget
+from dingospeed.upstream.refusals import is_about_the_token
 from dingospeed.upstream.stream import BROKEN, Stream, release
 from dingospeed.upstream.verdicts import Verdict, verdict
+
+log = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
@@ -38,6 +42,9 @@ _CDN = "cdn"
 _MAX_LOCATIONS = 10_000
 
 Scheme = Literal["bearer", "basic"]
+
+# How long a token of ours that the line refused is not shown again.
+_REFUSED_S = 300
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}\Z")
 _HEADER = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
@@ -71,6 +78,7 @@ class _Ask:
     url: str = field(repr=False)
     is_own: bool
     token: str | None = field(default=None, repr=False)
+    is_with_own_token: bool = False
     scheme: Scheme = "bearer"
     read_s: float | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -98,7 +106,7 @@ class _Ask:
             return ask
         if ask.body is not None:
             raise LineFailed(line, "redirects a request with a body elsewhere")
-        return replace(ask, is_own=False, token=None, headers={})
+        return replace(ask, is_own=False, token=None, is_with_own_token=False, headers={})
 
 
 class _Session(requests.Session):
@@ -110,7 +118,8 @@ class _Session(requests.Session):
 class Client:
     """One line of the upstream. Thread-safe; connections are opened when first needed.
 
-    *token* is the line's own, sent on calls with ``own_token=True`` whose caller has none.
+    *token* is the line's own, sent on calls with ``own_token=True`` whose caller has none. When the
+    line does not know it (any more), such calls go out without one for some minutes.
     *clock* gives Unix time. *proxy* (http, https, socks5, socks5h) serves the line's CDN too.
     """
 
@@ -136,10 +145,18 @@ class Client:
         if self._origin is None:
             raise ValueError(f"not the URL of a line: {base_url[:200]!r}")
         self._own_token = token
+        self._own_token_refused_at: float | None = None
         self._timeout = (connect_s, read_s)
         self._clock = clock
         self._locations = Locations(limit=_MAX_LOCATIONS, clock=clock)
         self._session = _session(max_connections, proxy=proxy, ca_bundle=ca_bundle)
+
+    @property
+    def has_own_token(self) -> bool:
+        """Whether there is a token of the line's own that it has not refused lately."""
+        refused_at = self._own_token_refused_at
+        is_refused = refused_at is not None and abs(self._clock() - refused_at) < _REFUSED_S
+        return self._own_token is not None and not is_refused
 
     def request(
         self,
@@ -152,15 +169,18 @@ class Client:
         max_bytes: int = MAX_ANSWER_BYTES,
         follow: bool = False,
         own_token: bool = False,
+        read_s: float | None = None,
     ) -> Answer:
         """Ask and read the whole answer; with *follow*, of the place it redirects to.
 
+        *read_s* is how long to wait for each bit of it, if not as long as for everything else.
         Raises RateLimited for a 429 and LineFailed for everything that is no answer:
         408, 5xx, a broken connection, more than *max_bytes*, no end of redirects.
         """
         ask = replace(
             self._ask(method.upper(), url_or_path, token=token, headers=headers, own_token=own_token),
             body=body,
+            read_s=read_s,
             # The length of a HEAD is the file's, so it must not be that of a packed one.
             encoding="identity" if method.upper() == "HEAD" else "gzip",
         )
@@ -222,7 +242,7 @@ class Client:
 
     def budgets_of(self, path: str, *, token: str | None, own_token: bool = False) -> tuple[str, ...]:
         """The names of the budgets that asking for *path* would cost, as RateLimited names them."""
-        own = self._own_token if own_token and token is None else None
+        own = self._own_token if own_token and token is None and self.has_own_token else None
         return _budget(path, token if self.is_hub and token else own), _CDN
 
     def close(self) -> None:
@@ -233,7 +253,7 @@ class Client:
         """The file from where it was found before; None when it has to be looked for again."""
         ask = replace(first, url=known.url)
         if not known.is_own:
-            ask = replace(ask, is_own=False, token=None)
+            ask = replace(ask, is_own=False, token=None, is_with_own_token=False)
         try:
             ask, raw = self._follow(ask, hops=redirects.MAX_REDIRECTS)
         except LineFailed:
@@ -264,8 +284,10 @@ class Client:
             raise InvalidCredentials()
         if redirects.origin(url) != self._origin:
             return _Ask(method, url, is_own=False)
-        own = self._own_token if own_token and token is None else None
-        return _Ask(method, url, is_own=True, token=token if self.is_hub and token else own, headers=given)
+        if own_token and token is None and self.has_own_token:
+            own = self._own_token
+            return _Ask(method, url, is_own=True, token=own, is_with_own_token=True, headers=given)
+        return _Ask(method, url, is_own=True, token=token if self.is_hub else None, headers=given)
 
     def _follow(self, ask: _Ask, *, hops: int) -> tuple[_Ask, BaseHTTPResponse]:
         """Send, and send again to where the answer points, at most *hops* times."""
@@ -282,6 +304,12 @@ class Client:
         """The head of an answer; its body is still to come."""
         raw = self._exchange(ask)
         now = self._clock()
+        if ask.is_with_own_token and is_about_the_token(raw.status, raw.headers):
+            # That is the operator's affair, and no answer to a caller.
+            log.error("line %s does not take its own token: upstream.lines[].token", self.name)
+            self._own_token_refused_at = now
+            release(raw)
+            return self._send(replace(ask, token=None, is_with_own_token=False))
         if ask.is_own and (seen := ratelimit.budgets(raw.headers, now)):
             self.budgets = {**self.budgets, **seen}
         says = verdict(raw.status)

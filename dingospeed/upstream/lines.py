@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeVar
@@ -28,6 +29,9 @@ T = TypeVar("T")
 PROBE_PATH = "/api/models?limit=1"
 _PROBE_ROUND_S = 0.5
 _MAX_PROBE_BYTES = 1024 * 1024
+
+# What a client bears, which gives up after ten silent seconds, less what the answer may take.
+RATE_LIMIT_PATIENCE_S = 5.0
 
 Expectation = Literal["anything", "json"]
 # What a question costs at a line, by the names that RateLimited gives to budgets.
@@ -109,27 +113,46 @@ class Lines:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         own_token: bool = False,
+        needs_own_token: bool = False,
         follow: bool = False,
         expect: Expectation = "anything",
+        patience_s: float = 0,
     ) -> tuple[Line, Answer]:
         """The first answer, and the line that gave it.
 
+        Where all limit our rate for no longer than *patience_s*, that is waited for, once.
+        With *needs_own_token* the "no" of a line that was not shown one is no answer.
         Raises Offline when there are no lines, RateLimited with the shortest wait when all
         that could answer limit our rate, else NoLine.
         """
 
+        def may_tell(line: Line) -> bool:
+            return line.is_hub and line.client.has_own_token
+
         def one(line: Line) -> tuple[Line, Answer] | None:
             answer = line.client.request(
-                method, path, token=token, headers=headers, body=body, own_token=own_token, follow=follow
+                method,
+                path,
+                token=token,
+                headers=headers,
+                body=body,
+                own_token=own_token or needs_own_token,
+                follow=follow,
             )
             if expect == "json":
                 _refuse_html(line, answer)
-            is_withheld = token is not None and not line.is_hub
+            is_withheld = not line.is_hub if token is not None else needs_own_token and not may_tell(line)
             return None if is_withheld and verdict(answer.status) is Verdict.REFUSAL else (line, answer)
 
         def cost(client: Client) -> Collection[str]:
-            return client.budgets_of(path, token=token, own_token=own_token)
+            return client.budgets_of(path, token=token, own_token=own_token or needs_own_token)
 
+        try:
+            return self.first(one, has_token=token is not None, cost=cost)
+        except RateLimited as limited:
+            if limited.wait_s > patience_s:
+                raise
+            time.sleep(limited.wait_s)
         return self.first(one, has_token=token is not None, cost=cost)
 
     def first(

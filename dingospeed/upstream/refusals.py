@@ -22,6 +22,11 @@ from dingospeed.errors import (
 from dingospeed.model import RepoRef, is_commit
 
 
+def is_about_the_token(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether what is refused is the token itself, whatever was asked with it."""
+    return status == 401 and "Invalid credentials" in headers.get("X-Error-Message", "")
+
+
 def refusal(
     status: int, headers: Mapping[str, str], *, repo: RepoRef, revision: str = "", path: str = ""
 ) -> Refusal:
@@ -34,7 +39,7 @@ def refusal(
         return EntryNotFound(path, commit=commit)
     if code == "RevisionNotFound":
         return RevisionNotFound(revision)
-    if status == 401 and "Invalid credentials" in headers.get("X-Error-Message", ""):
+    if is_about_the_token(status, headers):
         return InvalidCredentials()
     if status in (401, 404) or code == "RepoNotFound":
         return RepoNotFound(repo.id, anonymous=status == 401)

@@ -44,17 +44,29 @@ def caller() -> Caller:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
-        return Caller(None, request.remote_addr or "")
+        return named("")
     return named(token)
 
 
 def named(token: str) -> Caller:
     """Who asks and says that *token* is theirs, "" for nobody. Raises BadRequest for one that can be none."""
     if not token:
-        return Caller(None, request.remote_addr or "")
+        return Caller(None, address())
     if len(token) > _MAX_TOKEN or not token.isascii() or not token.isprintable():
         raise BadRequest("Not a token")
-    return Caller(token, request.remote_addr or "")
+    return Caller(token, address())
+
+
+def address() -> str:
+    """Where the request comes from, past all trusted proxies; "" when one of them tells nonsense."""
+    trusted = services().settings.server.trusted_proxies
+    found = request.remote_addr or ""
+    told = request.headers.get("X-Forwarded-For", "")
+    for hop in reversed(told.split(",") if told else []):
+        if not _is_trusted(found, trusted):
+            break
+        found = hop.strip()
+    return found if _is_address(found) else ""
 
 
 def request_id() -> str:
@@ -78,6 +90,14 @@ def own_url() -> str:
     if not _HOST.match(host):
         host = f"{request.environ['SERVER_NAME']}:{request.environ['SERVER_PORT']}"
     return f"{request.scheme}://{host}"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1024)

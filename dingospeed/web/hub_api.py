@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from flask import Blueprint, Response, request
 
 from dingospeed.errors import BadRequest, Forbidden, UpstreamError
+from dingospeed.mirror.forward import Question
 from dingospeed.model import REPO_TYPES
 from dingospeed.web import paths, replies
 from dingospeed.web.asking import caller, flag, own_url, sent_path, services
@@ -63,8 +64,14 @@ def tree(kind: str, id: str, revision: str, path: str = "") -> Response:
 
 @blueprint.post("/<kind>/<id:id>/paths-info/<revision:revision>")
 def paths_info(kind: str, id: str, revision: str) -> Response:
-    repo = paths.repo_of_api(kind, id)
-    commit, entries = services().repos.paths(repo, paths.revision_of(revision), _paths_asked(), caller())
+    repo, named = paths.repo_of_api(kind, id), paths.revision_of(revision)
+    asked = _paths_asked()
+    if _is_expanded_asked():
+        try:
+            return _forwarded(urlencode([*(("paths", path) for path in asked), ("expand", "True")]).encode())
+        except UpstreamError:
+            pass
+    commit, entries = services().repos.paths(repo, named, asked, caller())
     return replies.as_json(entries, commit=commit)
 
 
@@ -112,10 +119,18 @@ def everything_else(rest: str) -> Response:
     return _forwarded()
 
 
-def _forwarded() -> Response:
+def _forwarded(form: bytes | None = None) -> Response:
     paths.path_of(request.path.strip("/"))
-    accept = request.headers.get("Accept", "*/*")
-    answer = services().forward.get(sent_path(), caller(), accept=accept, own_url=own_url())
+    about = paths.subject_of(request.path)
+    question = Question(
+        sent_path(),
+        accept=request.headers.get("Accept", "*/*"),
+        form=form,
+        repo=about.repo,
+        route=about.route,
+        is_clear=about.is_clear,
+    )
+    answer = services().forward.ask(question, caller(), own_url=own_url())
     return Response(answer.body, answer.status, headers=answer.headers)
 
 
@@ -133,6 +148,17 @@ def _next_url(cursor: str) -> str:
     arguments["cursor"] = cursor
     query = "&".join(f"{quote(name)}={quote(value)}" for name, value in arguments.items())
     return f"{own_url()}{sent_path(has_query=False)}?{query}"
+
+
+def _is_expanded_asked() -> bool:
+    """Whether the last commit of each path is wished, too; asked in a form or in JSON."""
+    if not request.is_json:
+        return request.form.get("expand", "").lower() in ("true", "1")
+    try:
+        asked = request.get_json(silent=True)
+    except RecursionError:
+        return False
+    return isinstance(asked, dict) and str(asked.get("expand", "")).lower() in ("true", "1")
 
 
 def _paths_asked() -> list[str]:

@@ -7,7 +7,9 @@ front when their HF_ENDPOINT ends in a slash.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -22,7 +24,17 @@ _AFTER_ID = (
     "resolve|raw|revision|tree|paths-info|refs|auth-check|xet-read-token|commits|commit|discussions|preupload"
     "|compare|blob|branch|tag|lfs-files|super-squash|treesize|safetensors-metadata|parquet|settings|info"
 )
-_ID = rf"[^/]+(?:/(?!(?:{_AFTER_ID}|[0-9a-f]{{40}})(?:/|$))[^/]+)?"
+ID = rf"[^/]+(?:/(?!(?:{_AFTER_ID}|[0-9a-f]{{40}})(?:/|$))[^/]+)?"
+_SUBJECT = re.compile(rf"/api/([^/]+)/({ID})(?:/([^/]*).*)?\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an API path is about: the *repo*, if any, and the *route* behind its id; unless not *is_clear*."""
+
+    repo: RepoRef | None = None
+    route: str = ""
+    is_clear: bool = True
 
 
 class RawPaths:
@@ -47,25 +59,28 @@ def _path_of_url(sent: str) -> str:
         return ""
 
 
+_TYPE_PATHS = tuple(f"/api/{type}/" for type in REPO_TYPES)
+
+
 class RepoConverter(BaseConverter):
     """``org/name``, ``gpt2``, ``datasets/org/name``, as in the URL of a page."""
 
     part_isolating = False
-    regex = rf"(?:(?:datasets|spaces|kernels)/)?{_ID}"
+    regex = rf"(?:(?:datasets|spaces|kernels)/)?{ID}"
 
 
 class IdConverter(BaseConverter):
     """``org/name`` or ``gpt2``, as in the URL of the API."""
 
     part_isolating = False
-    regex = _ID
+    regex = ID
 
 
 class RevisionConverter(BaseConverter):
     """One part of a path, or one of the refs whose slashes some clients do not encode."""
 
     part_isolating = False
-    regex = r"refs/(?:pr|convert)/[^/]+|[^/]+"
+    regex = r"refs/(?:pr|convert)/[^/]+|(?!refs/(?:pr|convert)/)[^/]+"
 
 
 def install(app: Flask) -> None:
@@ -102,6 +117,18 @@ def renamed(arguments: Mapping[str, str], path: str, to: str) -> str:
     if not asked or not found:
         raise RepoNotFound(to)
     return before + (f"{kind}/{to}" if kind else to) + behind
+
+
+def subject_of(path: str) -> Subject:
+    """What *path*, as sent, is about. Raises RepoNotFound, BadRequest for an id that can be none."""
+    found = _SUBJECT.match(path.rstrip("/"))
+    # Who writes letters as codes is not understood in the same way by all.
+    if found is None or found[1] not in REPO_TYPES:
+        return Subject(is_clear="%" not in path and not path.lower().startswith(_TYPE_PATHS))
+    kind, id, route = found.groups(default="")
+    if not route and "/" not in decoded(id):
+        return Subject(is_clear=False)  # A repo without an org, or a word of the API.
+    return Subject(repo_of_api(kind, id), decoded(route))
 
 
 def repo_type(text: str) -> RepoType:

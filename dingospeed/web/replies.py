@@ -85,10 +85,11 @@ def file(opened: OpenFile, *, begin: Callable[[OpenFile, int], OnEnd]) -> Respon
 def range_of(header: str | None, size: int) -> Span | None:
     """The span that a Range header asks for, cut to the file; None for all of it.
 
-    Several ranges at once, other units and nonsense are answered in full (RFC 9110, 14.2).
+    Several ranges at once, other units and nonsense are answered in full (RFC 9110, 14.2). So is any
+    range of an empty file: clients that begin with ``bytes=0-0`` do not know yet that it is one.
     Raises RangeNotSatisfiable when it begins behind the end.
     """
-    match = _ONE_RANGE.match(header.strip()) if header and len(header) < 100 else None
+    match = _ONE_RANGE.match(header.strip()) if size and header and len(header) < 100 else None
     if match is None:
         return None
     first, last, suffix = match.groups()

@@ -19,8 +19,8 @@ EXPECTED_FAILURES: dict[tuple[str, str], str] = {
 # What else users should know of a client that goes through the mirror.
 REMARKS: dict[str, str] = {
     "huggingface_hub 1.0.1": (
-        "Once a day its `hf` looks elsewhere for a newer version of itself, and has no switch against that; here "
-        "it was told to have done so. Later ones heed `HF_HUB_DISABLE_UPDATE_CHECK=1`."
+        "Once a day its `hf` looks elsewhere for a newer version of itself, and has no switch against that; "
+        "here it was told to have done so. Later ones heed `HF_HUB_DISABLE_UPDATE_CHECK=1`."
     ),
 }
 

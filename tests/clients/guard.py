@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ ALL_PACKETS = 0x0003
 IPV4, TCP, UDP = 0x0800, 6, 17
 SYN, ACK = 0x02, 0x10
 DNS_PORT = 53
+WIRE_DELAY_S = 0.1
 
 
 class Guard:
@@ -73,7 +75,9 @@ class Guard:
 
     def take(self, notes: Path) -> list[str]:
         """Where clients went since the last look, or tried to."""
-        # What comes from the wire comes by a thread of its own.
+        if self._namespace:
+            # What comes over the wire comes by a thread of its own.
+            time.sleep(WIRE_DELAY_S)
         seen, self._seen[:] = [*self._seen], []
         if notes.exists():
             seen += notes.read_text().split("\n")[:-1]
@@ -134,12 +138,14 @@ class Namespace:
         return ["ip", "netns", "exec", self.name, *command]
 
     def watch(self, allowed: set[str], seen: list[str]) -> None:
-        threading.Thread(target=self._watch, args=(allowed, seen), daemon=True).start()
+        """Note in *seen* whom the client speaks to, from now on, except *allowed*."""
+        wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_PACKETS))
+        wire.bind((self._wire, 0))
+        wire.settimeout(0.2)
+        threading.Thread(target=self._watch, args=(wire, allowed, seen), daemon=True).start()
 
-    def _watch(self, allowed: set[str], seen: list[str]) -> None:
-        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_PACKETS)) as wire:
-            wire.bind((self._wire, 0))
-            wire.settimeout(0.2)
+    def _watch(self, wire: socket.socket, allowed: set[str], seen: list[str]) -> None:
+        with wire:
             while not self._is_gone.is_set():
                 try:
                     frame = wire.recv(256)

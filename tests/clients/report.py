@@ -24,8 +24,7 @@ It is ✓ when
 * the client spoke to the mirror and to nobody else{guard},
 * the same done again, with an empty client cache, asked nothing at all of the Hub.
 
-✗ does not work, – does not apply; the numbers lead to the reasons.
-"""
+✗ does not work, – does not apply; the numbers lead to the reasons."""
 TAIL = """
 ## Do it yourself
 

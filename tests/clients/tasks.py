@@ -64,7 +64,7 @@ HUB_TASKS = (
     _hub("search", "`list_models`, `list_repo_commits`", is_quick=False),
     # Who somebody is, is asked each time.
     _hub("whoami", "`whoami`", may_ask=("/api/whoami-v2",), is_quick=False),
-    _hub("command_line", "`hf download`, then `hf cache verify`"),
+    _hub("command_line", "`hf download`, then `hf cache verify`, or `scan` of old"),
     _hub("poisoned_cache", "a cache that knows Xet hashes: works, or says what to do"),
     Task("with_hub", "snapshot_model", "`snapshot_download` when the Hub is away", phase="away"),
 )

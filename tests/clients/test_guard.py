@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from tests.clients.guard import HOOKS, Guard, guards, name_asked, target_of
+from tests.clients.guard import HOOKS, Guard, can_isolate, guards, name_asked, target_of
 
 MIRROR_PORT = 8090
 GUEST = "10.0.0.2"
@@ -71,6 +71,21 @@ def test_hook__python_connects_to_the_mirror__notes_nothing(guard, tmp_path):
     subprocess.run([sys.executable, "-c", code], env=environ, check=True)
 
     assert guard.take(notes) == []
+
+
+@pytest.mark.skipif(not can_isolate(), reason="network namespaces can not be made here")
+def test_namespace__client_asks_no_proxy__is_seen_on_the_wire(tmp_path):
+    # An address that is nobody's: RFC 5737.
+    code = (
+        "import socket; s = socket.socket(); s.settimeout(0.5); s.connect_ex(('192.0.2.7', 443));"
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b'x', ('192.0.2.8', 9))"
+    )
+    with guards(1, is_isolated=True) as (guard,):
+        guard.start(MIRROR_PORT)
+
+        subprocess.run(guard.command([sys.executable, "-c", code]), check=True)
+
+        assert guard.take(tmp_path / "notes") == ["192.0.2.7:443", "192.0.2.8:9/udp"]
 
 
 def test_target_of__first_packet_of_a_connection__is_where_to():

@@ -136,6 +136,42 @@ def test_trusted_proxies__addresses_and_networks__are_kept_as_text(load):
     assert server.trusted_proxies == ("10.0.0.5", "10.1.0.0/16", "::1")
 
 
+def test_access__lists_of_repos_and_rules__are_kept_as_they_are(load):
+    access = load(
+        "access:\n  deny: [models/org/*, gpt2, 'datasets/**']\n"
+        "  node_token:\n    - {repos: [org/*], networks: [10.0.0.0/8, '::1']}\n"
+    ).access
+
+    assert access.allow == access.cache == ("*",)
+    assert access.deny == ("models/org/*", "gpt2", "datasets/**")
+    [rule] = access.node_token
+    assert (rule.repos, rule.networks) == (("org/*",), ("10.0.0.0/8", "::1"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "deny: [model/org/*]",
+        "deny: [org//x]",
+        "deny: [/org/x]",
+        "deny: ['org/x/']",
+        "deny: ['[ab]/x']",
+        "deny: org/x",
+        "deny: ['']",
+        "deny: [a/b/c/d]",
+        "node_token: [{repos: [org/*]}]",
+        "node_token: [{repos: [org/*], networks: []}]",
+        "node_token: [{repos: [], networks: [10.0.0.0/8]}]",
+        "node_token: [{networks: [10.0.0.0/8]}]",
+        "node_token: [{repos: ['*'], networks: [everyone]}]",
+    ],
+)
+def test_access__pattern_or_rule_that_would_not_do_what_is_meant__is_refused(refused, text):
+    [told] = refused(f"access: {{{text}}}")
+
+    assert "expected a list of" in told
+
+
 @pytest.mark.parametrize("share", ["never", "always", "0.25"])
 def test_finish_abandoned__word_or_share__is_taken(load, share):
     when = load("", {"DINGOSPEED_DOWNLOAD__FINISH_ABANDONED": share}).download.finish_abandoned

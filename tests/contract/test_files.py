@@ -350,7 +350,8 @@ NAMES = [
 def test_17_odd_name__encoded_and_as_it_is__the_file(make_repo, mirror, name):
     """A path sent as it is must still make a request line: no space in it, no ``#``, no ``?``, and
     of ``%20`` nobody can tell that it is not an encoded space. libcurl and cpp-httplib, which llama.cpp
-    uses, encode those.
+    uses, encode those. Bytes beyond ASCII are no request line either (RFC 9112, 3.2), and gunicorn
+    refuses them since it checks; cpp-httplib encodes them.
     """
     content = f"content of {name}".encode()
     repo = make_repo({name: content, f"big/{name}": File(content + b" and more", lfs=True)})
@@ -359,7 +360,7 @@ def test_17_odd_name__encoded_and_as_it_is__the_file(make_repo, mirror, name):
         status, _, body = mirror.get(resolve(repo, quote(path)))
         assert (status, body) == (200, wanted)
         assert mirror.get(resolve(repo, quote(path)), method="HEAD")[0] == 200
-        if not re.search(r"[ #?]|%20", name):
+        if name.isascii() and not re.search(r"[ #?]|%20", name):
             assert spoken(mirror, resolve(repo, path)) == (200, wanted)
 
 

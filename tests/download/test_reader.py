@@ -441,12 +441,28 @@ def test_read__hash_does_not_come__cut_before_the_end(make_engine, origin, start
 
 
 def test_read__few_bytes_while_the_hash_takes_its_time__not_held_back(
-    engine, origin, start_reading, slow_hash
+    engine, origin, start_reading, slow_hash, until
 ):
-    reading = start_reading(engine, origin)
-    reading.has(BIG - HELD_BACK)
+    start_reading(engine, origin)
+    until(lambda: engine.blobs.held_bytes(origin.blob) == BIG)
 
     assert engine.read(origin.blob, origin, Span(10, 20)) == origin.content[10:20]
+
+
+def test_read__last_byte_comes_late_and_the_hash_not_at_all__cut_before_the_end(
+    make_engine, origin, start_reading, slow_hash
+):
+    engine = make_engine(hold_s=0.1)
+    gate = origin.stops_at(BIG - 1)
+    reading = start_reading(engine, origin)
+    reading.has(BIG - HELD_BACK + 1)
+    threading.Event().wait(0.2)  # longer than it would be held back if it were there
+
+    gate.opens()
+
+    with pytest.raises(UpstreamError, match="checked in time"):
+        reading.ends()
+    assert len(reading.got) <= BIG - HELD_BACK // 32
 
 
 # --- when the client leaves ------------------------------------------------------------------------
@@ -510,6 +526,42 @@ def test_read__disk_is_full__straight_through_and_checked(make_engine, tiny_disk
     assert engine.read(origin.blob, origin) == origin.content
 
     assert not engine.blobs.is_sealed(origin.blob)
+
+
+@pytest.mark.parametrize("span", [None, Span(5, 1 * MIB)])
+def test_read__not_to_be_kept__straight_through_and_nothing_stays(engine, make_origin, bytes_of, span):
+    origin = make_origin(2 * MIB + 5)
+    span = span or origin.blob.whole
+
+    pieces = engine.reader.read(origin.blob, span, origin, is_kept=False)
+
+    assert b"".join(map(bytes_of, pieces)) == origin.content[span.start : span.stop]
+    assert engine.blobs.held_bytes(origin.blob) == 0
+    assert not engine.fillings
+
+
+def test_read__not_to_be_kept_but_held__asks_nobody(engine, make_origin, bytes_of):
+    origin = make_origin(MIB)
+    engine.read(origin.blob, origin)
+    origin.asked.clear()
+
+    pieces = engine.reader.read(origin.blob, origin.blob.whole, origin, is_kept=False)
+
+    assert b"".join(map(bytes_of, pieces)) == origin.content
+    assert origin.asked == []
+
+
+def test_read__not_to_be_kept_and_wrong__not_its_last_bytes(engine, make_origin, bytes_of):
+    origin = make_origin(2 * MIB + 5)
+    origin.corrupts(500_000, times=100)
+    got: list[bytes] = []
+    pieces = engine.reader.read(origin.blob, origin.blob.whole, origin, is_kept=False)
+
+    with pytest.raises(ContentMismatch):
+        got.extend(map(bytes_of, pieces))
+
+    assert 0 < len(b"".join(got)) <= origin.blob.size - HELD_BACK
+    assert engine.blobs.rejections(origin.blob) == 1
 
 
 def test_read__disk_is_full_and_content_wrong__not_its_last_bytes(

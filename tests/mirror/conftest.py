@@ -3,11 +3,14 @@
 import json
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 
 from dingospeed.flight.leases import Leases
+from dingospeed.mirror.absences import Absences
+from dingospeed.mirror.changes import changed_at
 from dingospeed.mirror.metadata import Metadata
 from dingospeed.mirror.questions import Questions
 from dingospeed.mirror.together import Together
@@ -17,10 +20,16 @@ from dingospeed.store.layout import Layout
 from dingospeed.upstream.client import Answer
 
 
+@dataclass
+class FakeClient:
+    has_own_token: bool = False
+
+
 @dataclass(frozen=True)
 class FakeLine:
     name: str = "a"
     is_hub: bool = True
+    client: FakeClient = field(default_factory=FakeClient)
 
 
 @dataclass
@@ -81,8 +90,13 @@ def parts(lines, layout, together):
 
 
 @pytest.fixture
-def metadata(parts):
-    return Metadata(**parts, ttl_s=3600)
+def absences(layout):
+    return Absences(ttl_s=60, changed_at=partial(changed_at, layout))
+
+
+@pytest.fixture
+def metadata(parts, absences):
+    return Metadata(**parts, absences=absences, ttl_s=3600)
 
 
 @pytest.fixture

@@ -1,19 +1,34 @@
+from functools import partial
+from typing import Any
+
 import pytest
 
 from dingospeed.errors import Forbidden, NoLine
-from dingospeed.mirror.forward import Forward
+from dingospeed.mirror.cleaned import Cleaner
+from dingospeed.mirror.forward import Forward, Question
 from dingospeed.model import Caller
+from dingospeed.store.shelf import Shelf
 
 OWN, HUB = "http://mirror:8090", "http://hub.example:7"
 
 
 @pytest.fixture
-def forward(lines):
-    return Forward(lines=lines, addresses=[HUB])
+def forward(lines, parts):
+    nobody: Any = None  # Asked about repos only.
+    documents, layout = parts["documents"], parts["layout"]
+    return Forward(
+        lines=lines,
+        access=nobody,
+        together=parts["together"],
+        shelf=Shelf(documents=documents, path_of=partial(layout.shelf, "x"), most=10, most_bytes=1 << 20),
+        cleaner=Cleaner(addresses=[HUB]),
+        changed_at=lambda repo: 0.0,
+        ttl_s=300,
+    )
 
 
 def get(forward, path="/api/models?limit=1"):
-    return forward.get(path, Caller(None), accept="*/*", own_url=OWN)
+    return forward.ask(Question(path), Caller("hf_his"), own_url=OWN)
 
 
 @pytest.mark.parametrize(

@@ -197,8 +197,8 @@ def test_refs__of_another_shape__are_a_failure_and_not_kept(lines, metadata, ref
     assert found["branches"] == [{"name": "main", "ref": "refs/heads/main", "targetCommit": COMMIT}]
 
 
-def test_revision__nobody_answers_any_more__serves_what_was_known(lines, parts):
-    metadata = Metadata(**parts, ttl_s=0)
+def test_revision__nobody_answers_any_more__serves_what_was_known(lines, parts, absences):
+    metadata = Metadata(**parts, absences=absences, ttl_s=0)
     lines.answers("", INFO)
     metadata.revision(REPO, "main", ANYBODY)
     lines.fails("", NoLine())

@@ -244,6 +244,28 @@ def test_request__caller_and_line_have_a_token__the_callers_counts(kit, server):
     assert server.seen[0].headers["authorization"] == "Bearer hf_a"
 
 
+def test_request__own_token_is_not_taken__goes_out_without_it_for_some_minutes(kit, server):
+    refused = kit.answer(401, X_Error_Message="Invalid credentials in Authorization header")
+    server.on("/api/x", refused, kit.answer(200))
+    client = kit.client(server.url, token="own")
+
+    statuses = [client.request("GET", "/api/x", own_token=True).status for _ in range(2)]
+
+    assert statuses == [200, 200]
+    assert [seen.headers.get("authorization") for seen in server.seen] == ["Bearer own", None, None]
+    assert not client.has_own_token
+    kit.clock.forward(301)
+    assert client.has_own_token
+
+
+def test_request__own_token_has_no_right__is_the_answer(kit, server):
+    server.on("/api/x", kit.answer(401, X_Error_Code="GatedRepo"))
+    client = kit.client(server.url, token="own")
+
+    assert client.request("GET", "/api/x", own_token=True).status == 401
+    assert client.has_own_token
+
+
 def test_request__headers_that_tell_who_asks__are_not_passed_on(server, client):
     given = {"Authorization": "Bearer x", "cookie": "a=b", "Host": "other", "X-Fine": "1"}
 

@@ -113,9 +113,7 @@ def cursor_of(text):
     return base64.b64encode(base64.b64encode(text.encode()) + b":50").decode().replace("=", "%3D")
 
 
-@pytest.mark.parametrize(
-    "inner", ["[" * 4000, "{}", '{"file_name":[]}', '{"file_name":"none"}', "[1]", "\xff"]
-)
+@pytest.mark.parametrize("inner", ["[" * 4000, "{}", '{"file_name":[]}', "[1]", "\xff"])
 def test_cursor__no_place_in_the_listing__is_refused(repo, app, inner):
     assert app.get(f"{API}/tree/main?cursor={cursor_of(inner)}").status_code == 400
 

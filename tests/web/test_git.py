@@ -4,6 +4,7 @@ import base64
 import json
 
 import pytest
+from pydantic import SecretStr
 
 from dingospeed.app import create_app
 from dingospeed.config import Line, Settings
@@ -26,14 +27,18 @@ def hub():
         yield hub
 
 
-@pytest.fixture
-def web(hub, tmp_path):
+def client_of(line, folder):
     settings = Settings()
     changed = {
-        "cache": settings.cache.model_copy(update={"repos": tmp_path / "repos"}),
-        "upstream": settings.upstream.model_copy(update={"lines": (Line(name="a", url=hub.url, hub=True),)}),
+        "cache": settings.cache.model_copy(update={"repos": folder / "repos"}),
+        "upstream": settings.upstream.model_copy(update={"lines": (line,)}),
     }
     return create_app(settings.model_copy(update=changed)).test_client()
+
+
+@pytest.fixture
+def web(hub, tmp_path):
+    return client_of(Line(name="a", url=hub.url, hub=True), tmp_path)
 
 
 def basic(user, password):
@@ -83,6 +88,21 @@ def test_info_refs__private_without_the_token__is_refused(web, headers, status):
     assert answer.status_code == status
     assert answer.headers["Content-Type"].startswith("text/plain")
     assert ("WWW-Authenticate" in answer.headers) is (status == 401)
+
+
+@pytest.mark.parametrize("closed", ["private", "gated"])
+def test_closed__line_has_a_token_of_its_own__the_caller_gains_nothing_by_it(hub, tmp_path, closed):
+    repo = hub.add_repo("models", "org/x", private=closed == "private", gated=closed == "gated" and "auto")
+    repo.commit({"big.bin": Generated(1_100_000, seed=2)})
+    repo.grant("ann")
+    web = client_of(Line(name="a", url=hub.url, hub=True, token=SecretStr(TOKEN)), tmp_path)
+    wanted = {"oid": repo.sha256("big.bin"), "size": 1_100_000}
+
+    assert web.get(f"/org/x/{REFS}").status_code == 401
+    assert web.post("/org/x/git-upload-pack", data=b"0000").status_code == 401
+    assert ask_batch(web, id="org/x", objects=[wanted]).status_code == 401
+    assert web.get(f"/org/x/info/lfs/objects/{wanted['oid']}?size=1100000").status_code == 401
+    assert hub.count(kind="git") == 0
 
 
 def test_batch__private_and_anonymous__asks_for_credentials_as_git_lfs_wants(web):

@@ -24,15 +24,16 @@ from dingospeed.web.replies import range_of
         ("items=0-1", 10, None),
         ("bytes=１-２", 10, None),
         ("bytes=+1-2", 10, None),
+        ("bytes=0-0", 0, None),
+        ("bytes=0-", 0, None),
+        ("bytes=-5", 0, None),
     ],
 )
 def test_range__header__the_span_it_means(header, size, span):
     assert range_of(header, size) == span
 
 
-@pytest.mark.parametrize(
-    ("header", "size"), [("bytes=10-", 10), ("bytes=0-", 0), ("bytes=-0", 10), ("bytes=-5", 0)]
-)
+@pytest.mark.parametrize(("header", "size"), [("bytes=10-", 10), ("bytes=-0", 10), ("bytes=99-", 1)])
 def test_range__begins_behind_the_end__can_not_be_satisfied(header, size):
     with pytest.raises(RangeNotSatisfiable):
         range_of(header, size)
