@@ -195,7 +195,7 @@ def connect(settings: Settings) -> Services:
 def _reader(settings: Settings, blobs: Blobs, leases: Leases, metrics: Metrics) -> Reader:
     download = settings.download
     finish = download.finish_abandoned
-    fillings = Fillings(blobs=blobs, leases=leases, segment_blocks=download.segment_blocks)
+    fillings = Fillings(blobs=blobs, segment_blocks=download.segment_blocks)
     return Reader(
         blobs=blobs,
         fillings=fillings,

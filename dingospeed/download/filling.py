@@ -163,7 +163,7 @@ class Filling:
 class Fillings:
     """The fillings open in this process, one per blob; closed when the last user leaves."""
 
-    def __init__(self, *, blobs: Blobs, segment_blocks: int, leases: object = None) -> None:
+    def __init__(self, *, blobs: Blobs, segment_blocks: int) -> None:
         self._blobs = blobs
         self._segment_blocks = segment_blocks
         self._open: dict[str, Filling] = {}

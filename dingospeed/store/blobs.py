@@ -22,6 +22,7 @@ from dingospeed.store.places import set_aside
 log = logging.getLogger(__name__)
 
 _TOUCH_EVERY_S = 60
+_REMEMBER_S = 3600
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Other processes seal, reject and set aside between our looks; more often than this is a fault.
 _LOOKS = 3
@@ -102,7 +103,7 @@ class Blobs:
             return file.held_bytes()
 
     def reject(self, file: BlockFile) -> int:
-        """Throw away content whose hash is wrong; how often that happened since the last start."""
+        """Throw away content whose hash is wrong; how often that happened lately."""
         # Counted first: whose connection is cut for it comes back at once, and must not resume.
         rejections = self.count_rejection(file.blob)
         file.reject()
@@ -120,11 +121,13 @@ class Blobs:
         return rejections
 
     def rejections(self, blob: Blob) -> int:
-        """How often content of *blob* came with a wrong hash since the last start."""
+        """How often content of *blob* came with a wrong hash, until an hour after the last time."""
         try:
-            return self._layout.lease(_rejections_key(blob)).stat().st_size
+            status = self._layout.lease(_rejections_key(blob)).stat()
         except FileNotFoundError:
             return 0
+        # By then whoever got wrong bytes has given up, and a line that sent them has another chance.
+        return status.st_size if time.time() - status.st_mtime < _REMEMBER_S else 0
 
 
 def _keep_last_use(fd: int, status: os.stat_result) -> None:

@@ -291,6 +291,19 @@ def test_reject__twice__counted_for_every_process(blobs, layout, children, conte
     assert blobs.rejections(Blob("f" * 64, 1)) == 0
 
 
+def test_rejections__the_last_was_long_ago__are_forgotten_and_counted_anew(blobs, layout, content_of_size):
+    _, blob = content_of_size(5_000)
+    blobs.count_rejection(blob)
+    [counted] = layout.run.glob("rejected-*")
+    os.utime(counted, (time.time() - 4000,) * 2)
+
+    forgotten = blobs.rejections(blob)
+
+    assert forgotten == 0
+    assert blobs.count_rejection(blob) == 1
+    assert blobs.rejections(blob) == 1
+
+
 def test_reject__seen_by_readers__is_counted_already(blobs, content_of_size):
     _, blob = content_of_size(5_000)
 

@@ -57,6 +57,40 @@ def test_own_token__anonymous_lists_a_gated_repo__identities_are_starred_out(hub
     assert app.get("/org/gated/resolve/main/a.txt").status_code == 401
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/org/name/info/refs?service=git-upload-pack",
+        "/api/models/org/name/refs",
+        "/api/models/org/name/commits/main",
+        "/v2/org/name/manifests/latest",
+    ],
+)
+def test_own_token__public_a_moment_ago_and_private_now__what_is_new_is_not_told(hub, make_app, path):
+    repo = add(hub, "org/name")
+    app = make_app(token=LET_IN)
+    assert app.get("/org/name/resolve/main/a.txt").status_code == 200
+    repo.private = True
+    sha = repo.commit({"new.txt": b"new"})
+
+    answer = app.get(path)
+
+    assert answer.status_code == 401
+    assert sha not in answer.text
+
+
+def test_own_token__public_repo_is_removed__the_anonymous_are_told_as_without_it(hub, make_app):
+    add(hub, "org/name")
+    app = make_app(token=LET_IN, metadata={"ttl_s": 0})
+    assert app.get("/org/name/resolve/main/a.txt").status_code == 200
+    hub.content.remove_repo("models", "org/name")
+
+    for path in ("/org/name/resolve/main/a.txt", "/api/models/org/name", "/api/models/org/none"):
+        answer = app.get(path)
+
+        assert (answer.status_code, answer.headers["X-Error-Code"]) == (401, "RepoNotFound"), path
+
+
 def test_moved__target_is_private__its_name_is_told_to_those_let_in_only(hub, app):
     repo = add(hub, "org/old", private=True)
     hub.move("models", "org/old", "org/secretname")
