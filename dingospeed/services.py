@@ -48,6 +48,8 @@ from dingospeed.upstream.lines import Line, Lines
 
 # Answers to questions that are forwarded, kept on the whole node.
 _FORWARDED_KEPT, _FORWARDED_KEPT_BYTES = 16_384, 2 << 30
+# Refused callers: anybody can make up tokens, so only the latest are remembered.
+_DENIALS_KEPT, _DENIALS_KEPT_BYTES = 16_384, 16 << 20
 _SHARES = {"never": 2.0, "always": 0.0}
 
 
@@ -119,6 +121,12 @@ def connect(settings: Settings) -> Services:
             allowed_s=settings.access.allowed_ttl_s,
             denied_s=settings.access.denied_ttl_s,
             offline_grace_s=settings.access.offline_grace_s,
+        ),
+        denials=Shelf(
+            documents=documents,
+            path_of=partial(layout.shelf, "denials"),
+            most=_DENIALS_KEPT,
+            most_bytes=_DENIALS_KEPT_BYTES,
         ),
         node_token=node_token,
     )

@@ -3,8 +3,8 @@
 A public repo is open to all. For the rest the Hub's auth-check decides, asked with the caller's own
 token or, for callers without one and only where the operator says so, with the node's.
 A yes is remembered on disk, under a salted hash, so that after an outage or an air-gapped
-restart those who were let in before still are, for `offline_grace_s`, and nobody else is. A no
-is remembered in memory only, and of the latest callers: anybody can make up tokens.
+restart those who were let in before still are, for `offline_grace_s`, and nobody else is. Of
+those who were not, only the latest are remembered: anybody can make up tokens.
 """
 
 from __future__ import annotations
@@ -14,13 +14,10 @@ import hmac
 import logging
 import os
 import secrets
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-from cachetools import LRUCache
 
 from dingospeed.errors import (
     Forbidden,
@@ -43,12 +40,14 @@ from dingospeed.mirror.together import Together
 from dingospeed.model import Caller, RepoRef
 from dingospeed.store.documents import Documents
 from dingospeed.store.layout import Layout
+from dingospeed.store.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
 _MAX_MOVES = 5
 _SALT_BYTES = 32
-MAX_DENIALS = 10_000
+# Why somebody was denied: for the token itself, or for want of the right.
+_INVALID, _NO_RIGHT = "invalid", "no right"
 # In place of a token. With a space in it: nobody can send this one.
 _OF_THE_NODE = "the node's own"
 
@@ -63,7 +62,7 @@ class AccessTimes:
 
 
 class Access:
-    """Decides, by asking *questions* and remembering in *documents*."""
+    """Decides, by asking *questions* and remembering: a yes in *documents*, a no in *denials*."""
 
     def __init__(
         self,
@@ -74,6 +73,7 @@ class Access:
         documents: Documents,
         layout: Layout,
         times: AccessTimes,
+        denials: Shelf,
         node_token: NodeToken | None = None,
     ) -> None:
         self._metadata = metadata
@@ -84,9 +84,7 @@ class Access:
         self._times = times
         self._node_token = node_token or NodeToken()
         self._salt = _salt(layout)
-        # When each was denied, and whether for its token; by the path that a yes would have.
-        self._denials: LRUCache[Path, tuple[float, bool]] = LRUCache(MAX_DENIALS)
-        self._lock = threading.Lock()
+        self._denials = denials
 
     def to_listing(self, repo: RepoRef, caller: Caller) -> Visibility:
         """May *caller* know of the repo and list it? Gated repos are listed to everyone.
@@ -146,17 +144,17 @@ class Access:
             if not self._node_token.stands_in(repo, caller):
                 raise _denial(repo, visibility, caller)
             token = _OF_THE_NODE
-        path = self._layout.access(repo, self._hash(token, repo))
+        key = self._hash(token, repo)
+        path = self._layout.access(repo, key)
         known = shapes.kept(self._documents, path, shapes.is_decision)
         is_allowed = bool(known and known.value["allowed"])
         # A decision from the future is as old as it is far off: clocks jump.
         age_s = abs(time.time() - known.written_at) if known else 0.0
         if is_allowed and age_s < self._times.allowed_s:
             return
-        with self._lock:
-            denied_at, is_invalid = self._denials.get(path, (0.0, False))
-        if abs(time.time() - denied_at) < self._times.denied_s:
-            raise _denial(repo, visibility, caller, is_invalid=is_invalid)
+        denied = self._denials.read(key)
+        if denied and abs(time.time() - denied.written_at) < self._times.denied_s:
+            raise _denial(repo, visibility, caller, is_invalid=denied.value == _INVALID)
         try:
             self._together.ask(
                 ("access", path),
@@ -164,8 +162,7 @@ class Access:
             )
         except Refusal as refusal:
             is_invalid = isinstance(refusal, InvalidCredentials)
-            with self._lock:
-                self._denials[path] = time.time(), is_invalid
+            self._denials.write(key, _INVALID if is_invalid else _NO_RIGHT)
             if known is not None:
                 self._documents.delete(path)
             raise _denial(repo, visibility, caller, is_invalid=is_invalid) from refusal

@@ -19,7 +19,7 @@ from cachetools import LRUCache
 from dingospeed.errors import EntryNotFound, NoLine, UpstreamError
 from dingospeed.mirror import shapes
 from dingospeed.mirror.questions import Questions
-from dingospeed.mirror.together import PATIENCE_S, StillAsked, Together
+from dingospeed.mirror.together import PATIENCE_S, Together
 from dingospeed.mirror.tree import Entry, Tree, file_of
 from dingospeed.model import Caller, FileMeta, RepoRef
 from dingospeed.store.documents import Documents
@@ -93,7 +93,8 @@ class Trees:
             return tree.file(path)
         try:
             return self._fetch(repo, commit, caller, self._wait_s).file(path)
-        except StillAsked:
+        except UpstreamError:
+            # It takes long, or broke off: one entry may still be had where all of them are too many.
             return self._look_up(repo, commit, path, caller)
 
     def _look_up(self, repo: RepoRef, commit: str, path: str, caller: Caller) -> FileMeta:

@@ -1,5 +1,7 @@
 """Decisions: how long they hold, where they are kept, and how a refusal looks."""
 
+from functools import partial
+
 import pytest
 
 from dingospeed.errors import (
@@ -16,12 +18,15 @@ from dingospeed.mirror.metadata import Metadata
 from dingospeed.mirror.questions import Questions
 from dingospeed.mirror.rules import Globs, NodeToken, NodeTokenRule
 from dingospeed.model import Caller, RepoRef
+from dingospeed.store.shelf import Shelf
 
 REPO = RepoRef.parse("models", "org/name")
 ANN = Caller("hf_ann", "10.0.0.1")
 NOBODY = Caller(None, "10.0.0.1")
 INFO = r"/api/models/org/name$"
 CHECK = r"/auth-check$"
+# One in each of the shelf's folders.
+MOST_DENIALS = 256
 
 
 @pytest.fixture
@@ -33,6 +38,12 @@ def make_access(parts, lines, absences):
             metadata=Metadata(**asking, absences=absences, ttl_s=3600),
             **asking,
             times=AccessTimes(allowed_s, denied_s, grace_s),
+            denials=Shelf(
+                documents=parts["documents"],
+                path_of=partial(parts["layout"].shelf, "denials"),
+                most=MOST_DENIALS,
+                most_bytes=1 << 20,
+            ),
             node_token=node_token,
         )
 
@@ -93,7 +104,7 @@ def test_yes__revoked__is_noticed_when_its_time_is_over_and_not_trusted_again(ma
     lines.fails(CHECK, LineFailed("a", "is gone"))
 
     with pytest.raises(LineFailed):
-        make_access(allowed_s=0).to_files(REPO, ANN)
+        make_access(allowed_s=0, denied_s=0).to_files(REPO, ANN)
     assert kept(layout) == []
 
 
@@ -145,32 +156,30 @@ def test_no__time_is_over__is_asked_again_and_may_be_a_yes(make_access, lines):
     access.to_files(REPO, ANN)
 
 
-def test_no__to_any_number_of_tokens__nothing_is_kept_on_disk(make_access, lines, layout):
+def test_no__to_any_number_of_tokens__only_the_latest_are_kept(make_access, lines, layout):
     tell(lines, gated="auto")
     lines.answers(CHECK, status=401, headers={"X-Error-Message": "Invalid credentials in x"})
     access = make_access()
 
-    for number in range(50):
+    for number in [*range(2 * MOST_DENIALS), 2 * MOST_DENIALS - 1]:
         with pytest.raises(InvalidCredentials):
             access.to_files(REPO, Caller(f"hf_made_up_{number}"))
 
+    assert checks(lines) == 2 * MOST_DENIALS
     assert kept(layout) == []
+    denials = layout.shelf("denials", "0" * 64).parents[1]
+    assert 0 < len(list(denials.rglob("*.json"))) <= MOST_DENIALS
 
 
-def test_no__to_more_tokens_than_are_remembered__the_latest_are(make_access, lines, monkeypatch):
-    monkeypatch.setattr("dingospeed.mirror.access.MAX_DENIALS", 3)
+def test_no__to_one_worker__is_known_to_the_others(make_access, lines):
     tell(lines, gated="auto")
     lines.answers(CHECK, status=403)
-    access = make_access()
 
-    def ask(number):
+    for _ in range(2):
         with pytest.raises(GatedRepo):
-            access.to_files(REPO, Caller(f"hf_made_up_{number}"))
+            make_access().to_files(REPO, ANN)
 
-    for number in (1, 2, 3, 4, 4, 1):
-        ask(number)
-
-    assert checks(lines) == 5
+    assert checks(lines) == 1
 
 
 @pytest.mark.parametrize(

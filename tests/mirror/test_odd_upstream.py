@@ -4,7 +4,16 @@ import threading
 
 import pytest
 
-from dingospeed.errors import BadRequest, EntryNotFound, Forbidden, Moved, NoLine, RepoNotFound, UpstreamError
+from dingospeed.errors import (
+    BadRequest,
+    EntryNotFound,
+    Forbidden,
+    Moved,
+    NoLine,
+    RateLimited,
+    RepoNotFound,
+    UpstreamError,
+)
 from dingospeed.mirror.metadata import Metadata
 from dingospeed.mirror.trees import Trees
 from dingospeed.model import Caller, RepoRef
@@ -184,6 +193,14 @@ def test_look_up__listing_takes_long__the_one_file_is_asked_for(lines, parts):
     with pytest.raises(NoLine):
         trees.file(REPO, COMMIT, "c.txt", ANYBODY)
     gate.set()
+
+
+@pytest.mark.parametrize("error", [NoLine("timed out"), RateLimited("a", 60)])
+def test_look_up__listing_breaks_off__the_one_file_is_asked_for(lines, trees, error):
+    lines.fails("/tree/", error)
+    lines.answers("/paths-info/", [FILE])
+
+    assert trees.file(REPO, COMMIT, "a.txt", ANYBODY).blob.etag == SHA1
 
 
 @pytest.mark.parametrize("refs", [[], None, {}, {"branches": 7}])
