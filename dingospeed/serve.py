@@ -134,6 +134,9 @@ class _Hooks:
         if self._tokens is not None and os.read(self._tokens, 1) == _LAST:
             sys.stdout.write(self._ready_text)
             sys.stdout.flush()
+        parts = getattr(worker.app.callable, "extensions", {}).get("dingospeed")
+        if parts is not None:
+            parts.timetable.start()
 
     def on_exit(self, arbiter: Any) -> None:
         if self._metrics is not None:

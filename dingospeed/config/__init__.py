@@ -1,12 +1,12 @@
 """The settings: what they are, where they come from, what is in force."""
 
+from dingospeed.config.cluster import Cluster
 from dingospeed.config.lines import Line
 from dingospeed.config.load import CONFIG_VARIABLE, FLAGS, load_settings
 from dingospeed.config.settings import (
     Access,
     Admin,
     Cache,
-    Cluster,
     Download,
     Log,
     Metadata,

@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from dingospeed.config.kinds import Refused, Section
-from dingospeed.config.settings import Reserved, Settings
+from dingospeed.config.reserved import Reserved
+from dingospeed.config.settings import Settings
 from dingospeed.config.yamlfile import Key
 from dingospeed.errors import ConfigError
 from dingospeed.log import redact

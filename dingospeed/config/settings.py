@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
+from dingospeed.config.alerts import Alerts
+from dingospeed.config.cleaning import Cleaning
+from dingospeed.config.cluster import Cluster
 from dingospeed.config.kinds import ByteCount, FilePath, Network, Refused, RepoGlob, Secret, Section, Text
 from dingospeed.config.lines import Line
+from dingospeed.config.mounts import Mounts
+from dingospeed.config.warmup import Warmup
 
 _KIB, _MIB = 1 << 10, 1 << 20
 
@@ -206,47 +211,6 @@ class Download(Section):
 
 class Xet(Section):
     mode: Literal["hide"] = Field(default="hide", description='"hide"')
-
-
-class Reserved(Section):
-    """A section for something that is not built yet: only its defaults are taken."""
-
-    feature: ClassVar[str]
-
-    @field_validator("*")
-    @classmethod
-    def _default_only(cls, value: Any, info: ValidationInfo) -> Any:
-        default = cls.model_fields[info.field_name or ""].default
-        if value != default:
-            shown = "null" if default is None else default
-            raise Refused(f"{shown}, the default, as {cls.feature} not built yet")
-        return value
-
-
-class Cluster(Reserved):
-    feature = "groups of several nodes are"
-
-    redis_url: Secret | None = Field(default=None, description="null")
-    node_id: Text | None = Field(default=None, description="null")
-    address: Text | None = Field(default=None, description="null")
-    secret: Secret | None = Field(default=None, description="null")
-    replicas: int = Field(default=1, description="1")
-
-
-class Warmup(Reserved):
-    feature = "warm-up is"
-
-
-class Mounts(Reserved):
-    feature = "mounts are"
-
-
-class Cleaning(Reserved):
-    feature = "cleaning is"
-
-
-class Alerts(Reserved):
-    feature = "alerts are"
 
 
 class Admin(Section):

@@ -12,12 +12,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-import os
-import secrets
 import time
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from dingospeed.errors import (
     Forbidden,
@@ -29,7 +25,6 @@ from dingospeed.errors import (
     Refusal,
     RepoNotFound,
     RevisionNotFound,
-    StoreError,
     UpstreamError,
 )
 from dingospeed.mirror import shapes
@@ -39,13 +34,13 @@ from dingospeed.mirror.rules import NodeToken
 from dingospeed.mirror.together import Together
 from dingospeed.model import Caller, RepoRef
 from dingospeed.store.documents import Documents
+from dingospeed.store.keys import own_key
 from dingospeed.store.layout import Layout
 from dingospeed.store.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
 _MAX_MOVES = 5
-_SALT_BYTES = 32
 # Why somebody was denied: for the token itself, or for want of the right.
 _INVALID, _NO_RIGHT = "invalid", "no right"
 # In place of a token. With a space in it: nobody can send this one.
@@ -83,7 +78,7 @@ class Access:
         self._layout = layout
         self._times = times
         self._node_token = node_token or NodeToken()
-        self._salt = _salt(layout)
+        self._salt = own_key(layout.key("salt")).encode()
         self._denials = denials
 
     def to_listing(self, repo: RepoRef, caller: Caller) -> Visibility:
@@ -187,34 +182,3 @@ def _denial(repo: RepoRef, visibility: Visibility, caller: Caller, *, is_invalid
     if visibility.is_private:
         return RepoNotFound(repo.id, anonymous=caller.is_anonymous)
     return GatedRepo(repo.id, anonymous=caller.is_anonymous)
-
-
-def _salt(layout: Layout) -> bytes:
-    """The cache's own salt, made at the first start; the workers agree on whose came first.
-
-    Raises StoreError when it can be neither read nor made.
-    """
-    path = layout.salt
-    try:
-        if not path.exists():
-            _make_salt(path)
-        salt = path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"no salt for the hashes of tokens: {error}") from error
-    if len(salt) != _SALT_BYTES:
-        raise StoreError(f"{path} is damaged: remove it, and every caller is asked about again")
-    return salt
-
-
-def _make_salt(path: Path) -> None:
-    beside = path.with_name(f"{path.name}.{os.getpid()}-{time.monotonic_ns()}")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(fd, secrets.token_bytes(_SALT_BYTES))
-        # Its name must not outlive its content.
-        os.fsync(fd)
-        with suppress(FileExistsError):
-            os.link(beside, path)
-    finally:
-        os.close(fd)
-        beside.unlink()

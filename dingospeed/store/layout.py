@@ -61,10 +61,9 @@ class Layout:
     def access(self, repo: RepoRef, *names: str) -> Path:
         return self._of(self.root / "access", repo, names)
 
-    @property
-    def salt(self) -> Path:
-        """What the hashes of tokens are salted with; made once, never shown."""
-        return self.root / "access" / ".salt"
+    def key(self, name: str) -> Path:
+        """A secret of this cache's own; never shown."""
+        return self.root / "keys" / file_name(name)
 
     def lease(self, key: str) -> Path:
         return self.run / file_name(key)

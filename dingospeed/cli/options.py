@@ -1,4 +1,4 @@
-"""The command line."""
+"""Options that set what the configuration file can set, too."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dingospeed import __version__
-from dingospeed.config import CONFIG_VARIABLE, FLAGS, Settings, describe, load_settings
+from dingospeed.config import CONFIG_VARIABLE, FLAGS, Settings, load_settings
 from dingospeed.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -36,7 +35,7 @@ def _name(flag: str) -> str:
     return flag.removeprefix("--").replace("-", "_")
 
 
-def _with_settings(command: Command) -> Command:
+def with_settings(command: Command) -> Command:
     """Give *command* an option for every flag, and one for the file."""
     for flag in reversed(list(FLAGS)):
         metavar, text = _HELP[flag]
@@ -54,7 +53,7 @@ def _with_settings(command: Command) -> Command:
     )(command)
 
 
-def _settings(config: str | None, options: dict[str, Any]) -> Settings:
+def settings_for(config: str | None, options: dict[str, Any]) -> Settings:
     """The settings in force for these options. Ends the process with code 2 when they can not be."""
     # An option that was not given is None, or empty where it may be repeated.
     given = {flag: options[_name(flag)] for flag in FLAGS if options[_name(flag)] not in (None, ())}
@@ -63,28 +62,3 @@ def _settings(config: str | None, options: dict[str, Any]) -> Settings:
     except ConfigError as error:
         click.echo(f"dingospeed can not start: {error}", err=True)
         sys.exit(2)
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="dingospeed")
-def main() -> None:
-    """A self-hosted mirror of the Hugging Face Hub."""
-
-
-@main.command()
-@_with_settings
-def serve(config: str | None, **options: Any) -> None:
-    """Start the mirror, in the foreground."""
-    settings = _settings(config, options)
-
-    # Only here: `config` and `--help` need no server.
-    from dingospeed.serve import run
-
-    run(settings)
-
-
-@main.command("config")
-@_with_settings
-def show(config: str | None, **options: Any) -> None:
-    """Print the settings in force, secrets blotted out."""
-    click.echo(describe(_settings(config, options)), nl=False)

@@ -6,17 +6,12 @@ without lines, a node of its own one without peers.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import partial
 
 from prometheus_client import CollectorRegistry
 
 from dingospeed.config import Settings
-from dingospeed.download.fetch import Fetcher, Pool
-from dingospeed.download.filling import Fillings
-from dingospeed.download.reader import Reader, ReaderOptions
-from dingospeed.download.verify import Verifier
 from dingospeed.flight.leases import Leases
 from dingospeed.metrics import Metrics
 from dingospeed.mirror import changes
@@ -36,21 +31,21 @@ from dingospeed.mirror.repos import Repos
 from dingospeed.mirror.rules import Globs, NodeToken, NodeTokenRule, RepoRules
 from dingospeed.mirror.together import Together
 from dingospeed.mirror.trees import Trees
+from dingospeed.services.downloads import lines_of, reader_of, share_of
 from dingospeed.sources.chain import Chain, Persistence
 from dingospeed.sources.lfs import LfsObjects
 from dingospeed.store.blobs import Blobs
 from dingospeed.store.documents import Documents
+from dingospeed.store.keys import own_key
 from dingospeed.store.layout import Layout
 from dingospeed.store.shelf import Shelf
-from dingospeed.upstream.client import Client
-from dingospeed.upstream.health import Health
-from dingospeed.upstream.lines import Line, Lines
+from dingospeed.upkeep.timetable import Timetable
+from dingospeed.upstream.lines import Lines
 
 # Answers to questions that are forwarded, kept on the whole node.
 _FORWARDED_KEPT, _FORWARDED_KEPT_BYTES = 16_384, 2 << 30
 # Refused callers: anybody can make up tokens, so only the latest are remembered.
 _DENIALS_KEPT, _DENIALS_KEPT_BYTES = 16_384, 16 << 20
-_SHARES = {"never": 2.0, "always": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +66,8 @@ class Services:
     changes: Changes | None
     git: Git
     lfs: Lfs
+    timetable: Timetable
+    admin_token: str
 
 
 def connect(settings: Settings) -> Services:
@@ -82,7 +79,7 @@ def connect(settings: Settings) -> Services:
     leases = Leases(path_of=layout.lease)
     blobs = Blobs(layout=layout, block_bytes=settings.download.block_bytes)
     documents = Documents(memory_bytes=settings.metadata.memory_bytes)
-    lines = _lines(settings, metrics)
+    lines = lines_of(settings, metrics)
 
     repo_rules = RepoRules(
         allow=settings.access.allow,
@@ -134,15 +131,13 @@ def connect(settings: Settings) -> Services:
         lines=lines,
         persistence=Persistence(settings.upstream.retries, settings.upstream.retry_max_wait_s),
         rejections=lambda meta: blobs.rejections(meta.blob),
-        connections={
-            line.name: _share_of(line.max_connections, settings) for line in settings.upstream.lines
-        },
+        connections={line.name: share_of(line.max_connections, settings) for line in settings.upstream.lines},
         metrics=metrics,
     )
     files = Files(
         trees=trees,
         access=access,
-        reader=_reader(settings, blobs, leases, metrics),
+        reader=reader_of(settings, blobs, leases, metrics),
         chain=chain,
         blobs=blobs,
         rules=repo_rules,
@@ -197,72 +192,15 @@ def connect(settings: Settings) -> Services:
             documents=documents,
             layout=layout,
         ),
+        timetable=Timetable(leases=leases),
+        admin_token=admin_token_of(settings, layout),
     )
 
 
-def _reader(settings: Settings, blobs: Blobs, leases: Leases, metrics: Metrics) -> Reader:
-    download = settings.download
-    finish = download.finish_abandoned
-    fillings = Fillings(blobs=blobs, segment_blocks=download.segment_blocks)
-    return Reader(
-        blobs=blobs,
-        fillings=fillings,
-        fetcher=Fetcher(
-            fillings=fillings,
-            leases=leases,
-            pool=Pool(_share_of(download.parallel, settings)),
-            read_ahead=download.read_ahead,
-            metrics=metrics,
-        ),
-        verifier=Verifier(blobs=blobs, fillings=fillings, leases=leases, metrics=metrics),
-        options=ReaderOptions(
-            hold_s=download.hold_s,
-            finish_share=_SHARES[finish] if isinstance(finish, str) else finish,
-        ),
-        metrics=metrics,
-    )
+def admin_token_of(settings: Settings, layout: Layout) -> str:
+    """The admin token: the settings', else a key of the cache, made when there is none yet.
 
-
-def _lines(settings: Settings, metrics: Metrics) -> Lines:
-    upstream = settings.upstream
-
-    def observe(line: Line) -> None:
-        metrics.upstream_is_up.labels(line.name).set(line.health.is_up)
-        for bucket, budget in line.client.budgets.items():
-            if budget.remaining is not None:
-                metrics.rate_remaining.labels(line.name, bucket).set(budget.remaining)
-
-    if upstream.offline:
-        return Lines(lines=[])
-    return Lines(
-        lines=[
-            Line(
-                name=line.name,
-                client=Client(
-                    name=line.name,
-                    base_url=line.url,
-                    is_hub=line.hub,
-                    proxy=line.proxy,
-                    token=line.token.get_secret_value() if line.token else None,
-                    max_connections=_share_of(line.max_connections, settings),
-                    connect_s=upstream.timeouts.connect_s,
-                    read_s=upstream.timeouts.read_s,
-                    ca_bundle=str(upstream.ca_bundle) if upstream.ca_bundle else None,
-                ),
-                health=Health(
-                    failures_to_down=upstream.failures_to_down,
-                    probe_s=upstream.probe_s,
-                    probe_max_s=upstream.probe_max_s,
-                    clock=time.monotonic,
-                ),
-                is_hub=line.hub,
-            )
-            for line in upstream.lines
-        ],
-        observe=observe,
-    )
-
-
-def _share_of(most: int, settings: Settings) -> int:
-    """One worker's share of what the node may have at once."""
-    return max(1, most // settings.server.workers)
+    Raises StoreError when it can be neither read nor made.
+    """
+    token = settings.admin.token
+    return token.get_secret_value() if token is not None else own_key(layout.key("admin"))

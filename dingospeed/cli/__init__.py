@@ -1,0 +1,18 @@
+"""The command line. Each command is a module of this package."""
+
+from __future__ import annotations
+
+import click
+
+from dingospeed import __version__
+from dingospeed.cli.server import serve, show
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dingospeed")
+def main() -> None:
+    """A self-hosted mirror of the Hugging Face Hub."""
+
+
+for command in (serve, show):
+    main.add_command(command)

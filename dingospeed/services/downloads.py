@@ -1,0 +1,87 @@
+"""The reader and the upstream lines, as the settings have them."""
+
+from __future__ import annotations
+
+import time
+
+from dingospeed.config import Settings
+from dingospeed.download.fetch import Fetcher, Pool
+from dingospeed.download.filling import Fillings
+from dingospeed.download.reader import Reader, ReaderOptions
+from dingospeed.download.verify import Verifier
+from dingospeed.flight.leases import Leases
+from dingospeed.metrics import Metrics
+from dingospeed.store.blobs import Blobs
+from dingospeed.upstream.client import Client
+from dingospeed.upstream.health import Health
+from dingospeed.upstream.lines import Line, Lines
+
+_SHARES = {"never": 2.0, "always": 0.0}
+
+
+def reader_of(settings: Settings, blobs: Blobs, leases: Leases, metrics: Metrics) -> Reader:
+    download = settings.download
+    finish = download.finish_abandoned
+    fillings = Fillings(blobs=blobs, segment_blocks=download.segment_blocks)
+    return Reader(
+        blobs=blobs,
+        fillings=fillings,
+        fetcher=Fetcher(
+            fillings=fillings,
+            leases=leases,
+            pool=Pool(share_of(download.parallel, settings)),
+            read_ahead=download.read_ahead,
+            metrics=metrics,
+        ),
+        verifier=Verifier(blobs=blobs, fillings=fillings, leases=leases, metrics=metrics),
+        options=ReaderOptions(
+            hold_s=download.hold_s,
+            finish_share=_SHARES[finish] if isinstance(finish, str) else finish,
+        ),
+        metrics=metrics,
+    )
+
+
+def lines_of(settings: Settings, metrics: Metrics) -> Lines:
+    upstream = settings.upstream
+
+    def observe(line: Line) -> None:
+        metrics.upstream_is_up.labels(line.name).set(line.health.is_up)
+        for bucket, budget in line.client.budgets.items():
+            if budget.remaining is not None:
+                metrics.rate_remaining.labels(line.name, bucket).set(budget.remaining)
+
+    if upstream.offline:
+        return Lines(lines=[])
+    return Lines(
+        lines=[
+            Line(
+                name=line.name,
+                client=Client(
+                    name=line.name,
+                    base_url=line.url,
+                    is_hub=line.hub,
+                    proxy=line.proxy,
+                    token=line.token.get_secret_value() if line.token else None,
+                    max_connections=share_of(line.max_connections, settings),
+                    connect_s=upstream.timeouts.connect_s,
+                    read_s=upstream.timeouts.read_s,
+                    ca_bundle=str(upstream.ca_bundle) if upstream.ca_bundle else None,
+                ),
+                health=Health(
+                    failures_to_down=upstream.failures_to_down,
+                    probe_s=upstream.probe_s,
+                    probe_max_s=upstream.probe_max_s,
+                    clock=time.monotonic,
+                ),
+                is_hub=line.hub,
+            )
+            for line in upstream.lines
+        ],
+        observe=observe,
+    )
+
+
+def share_of(most: int, settings: Settings) -> int:
+    """One worker's share of what the node may have at once."""
+    return max(1, most // settings.server.workers)
