@@ -12,7 +12,20 @@ from dingospeed import log as logs
 from dingospeed.config import Settings
 from dingospeed.errors import BadRequest, DingospeedError, Forbidden, Moved, Refusal
 from dingospeed.services import connect
-from dingospeed.web import admin, changes, cors, gate, git, hub_api, paths, raw, registry, replies, resolve
+from dingospeed.web import (
+    admin,
+    changes,
+    cors,
+    gate,
+    git,
+    hub_api,
+    paths,
+    raw,
+    registry,
+    replies,
+    resolve,
+    status,
+)
 from dingospeed.web.asking import install_services, request_id, sent_path
 from dingospeed.web.transfers import Transfers
 
@@ -29,7 +42,7 @@ def create_app(settings: Settings) -> Flask:
     paths.install(app)
     parts = connect(settings)
     install_services(app, parts, Transfers(parts.metrics, is_logged=settings.log.access))
-    for part in (resolve, raw, git, registry, hub_api, changes, admin):
+    for part in (resolve, raw, git, registry, hub_api, changes, admin, status):
         app.register_blueprint(part.blueprint)
     app.before_request(cors.preflight)
     app.before_request(gate.check)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import click
 
 from dingospeed import __version__
+from dingospeed.cli.exits import Commands
 from dingospeed.cli.server import serve, show
+from dingospeed.cli.status import status
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dingospeed")
 def main() -> None:
     """A self-hosted mirror of the Hugging Face Hub."""
 
 
-for command in (serve, show):
+for command in (serve, show, status):
     main.add_command(command)

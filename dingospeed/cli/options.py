@@ -37,7 +37,16 @@ def _name(flag: str) -> str:
 
 def with_settings(command: Command) -> Command:
     """Give *command* an option for every flag, and one for the file."""
-    for flag in reversed(list(FLAGS)):
+    return with_flags(*FLAGS)(command)
+
+
+def with_flags(*flags: str) -> Callable[[Command], Command]:
+    """Give a command an option for each of these *flags*, and one for the file."""
+    return lambda command: _with_flags(command, flags)
+
+
+def _with_flags(command: Command, flags: tuple[str, ...]) -> Command:
+    for flag in reversed(flags):
         metavar, text = _HELP[flag]
         # Values stay text: load_settings checks them, and complains of all that is wrong at once.
         option = (
@@ -56,7 +65,7 @@ def with_settings(command: Command) -> Command:
 def settings_for(config: str | None, options: dict[str, Any]) -> Settings:
     """The settings in force for these options. Ends the process with code 2 when they can not be."""
     # An option that was not given is None, or empty where it may be repeated.
-    given = {flag: options[_name(flag)] for flag in FLAGS if options[_name(flag)] not in (None, ())}
+    given = {flag: options[_name(flag)] for flag in FLAGS if options.get(_name(flag)) not in (None, ())}
     try:
         return load_settings(None if config is None else Path(config), os.environ, given)
     except ConfigError as error:
