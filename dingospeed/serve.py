@@ -66,6 +66,7 @@ def gunicorn_options(settings: Settings) -> dict[str, Any]:
         "on_starting": hooks.on_starting,
         "when_ready": hooks.when_ready,
         "post_worker_init": hooks.post_worker_init,
+        "worker_exit": hooks.worker_exit,
         "child_exit": hooks.child_exit,
         "on_exit": hooks.on_exit,
     }
@@ -134,9 +135,12 @@ class _Hooks:
         if self._tokens is not None and os.read(self._tokens, 1) == _LAST:
             sys.stdout.write(self._ready_text)
             sys.stdout.flush()
-        parts = getattr(worker.app.callable, "extensions", {}).get("dingospeed")
-        if parts is not None:
-            parts.timetable.start()
+        if (parts := _parts(worker)) is not None:
+            parts.start()
+
+    def worker_exit(self, arbiter: Any, worker: Any) -> None:
+        if (parts := _parts(worker)) is not None:
+            parts.stop()
 
     def on_exit(self, arbiter: Any) -> None:
         if self._metrics is not None:
@@ -147,6 +151,11 @@ class _Hooks:
             from prometheus_client.multiprocess import mark_process_dead
 
             mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def _parts(worker: Any) -> Any:
+    """The mirror behind a worker's application; None before that is there, and for others' applications."""
+    return getattr(getattr(worker.app, "callable", None), "extensions", {}).get("dingospeed")
 
 
 # --- before anything forks -----------------------------------------------------

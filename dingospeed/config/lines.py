@@ -39,7 +39,8 @@ def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
     return parts
 
 
-def _base_url(url: str) -> str:
+def base_url(url: str) -> str:
+    """*url* of scheme, host and port, without a slash at the end. Raises ValueError for any other."""
     parts = _split(url, ("http", "https"))
     if "@" in parts.netloc:
         raise ValueError("no place for credentials")
@@ -57,7 +58,7 @@ class Line(Section):
     In a file a bare URL stands for a line with nothing but that URL.
     """
 
-    url: Annotated[Text, AfterValidator(_base_url)] = Field(
+    url: Annotated[Text, AfterValidator(base_url)] = Field(
         description="an http or https URL of host and port only: no path, query or credentials"
     )
     hub: bool = Field(
@@ -81,7 +82,7 @@ class Line(Section):
         if not isinstance(given, Mapping):
             return given
         try:
-            parts = urlsplit(_base_url(str(given.get("url", ""))))
+            parts = urlsplit(base_url(str(given.get("url", ""))))
         except ValueError:
             # Refused below, under the name of the field. Do not complain of the others, too.
             return {"hub": False, "name": "?", **given}

@@ -32,6 +32,7 @@ from dingospeed.mirror.rules import Globs, NodeToken, NodeTokenRule, RepoRules
 from dingospeed.mirror.together import Together
 from dingospeed.mirror.trees import Trees
 from dingospeed.services.downloads import lines_of, reader_of, share_of
+from dingospeed.services.group import Group, group_of
 from dingospeed.sources.chain import Chain, Persistence
 from dingospeed.sources.lfs import LfsObjects
 from dingospeed.store.blobs import Blobs
@@ -67,7 +68,19 @@ class Services:
     git: Git
     lfs: Lfs
     timetable: Timetable
+    group: Group | None
     admin_token: str
+
+    def start(self) -> None:
+        """Begin what goes on by itself, after the fork."""
+        self.timetable.start()
+        if self.group is not None:
+            self.group.start()
+
+    def stop(self) -> None:
+        """The worker ends: the others are to know."""
+        if self.group is not None:
+            self.group.stop()
 
 
 def connect(settings: Settings) -> Services:
@@ -193,6 +206,7 @@ def connect(settings: Settings) -> Services:
             layout=layout,
         ),
         timetable=Timetable(leases=leases),
+        group=group_of(settings, layout, leases, metrics),
         admin_token=admin_token_of(settings, layout),
     )
 

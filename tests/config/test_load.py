@@ -319,13 +319,14 @@ def test_lines__none_but_offline__is_fine(load):
             "ds.yaml:3: expected YAML; found expected ',' or '}', but got ':'",
         ),
         (
-            "cluster: {replicas: 2}",
-            "ds.yaml:1: cluster.replicas: expected 1, the default, as groups of several nodes are not built yet; found 2",
+            "cluster: {redis_url: 'http://a'}",
+            "ds.yaml:1: cluster.redis_url: expected null, or a URL: redis://, rediss://, unix://,"
+            " redis+sentinel:// or rediss+sentinel://; found a value not shown here",
         ),
         (
-            "cluster: {node_id: a}",
-            "ds.yaml:1: cluster.node_id: expected null, the default, as groups of several nodes are not built yet;"
-            " found 'a'",
+            "cluster: {node_id: a/b}",
+            "ds.yaml:1: cluster.node_id: expected null, or a name of letters, digits and . _ : -, at most 100;"
+            " found 'a/b'",
         ),
         (
             "warmup: {jobs: []}",
@@ -569,3 +570,32 @@ def test_description__setting_with_limits__tells_them(key, field):
             number = getattr(limit, name, None)
             if number is not None and not key[-1].endswith("_bytes"):
                 assert f"{number:.10g}" in field.description
+
+
+# --- groups of nodes --------------------------------------------------------------------
+
+
+def test_cluster__redis_without_address_and_secret__both_are_asked_for(refused):
+    told = refused("cluster: {redis_url: 'redis://redis'}")
+
+    assert [line.partition(": expected")[0] for line in told] == [
+        "ds.yaml:1: cluster.address",
+        "ds.yaml:1: cluster.secret",
+    ]
+    assert all("as there is a cluster.redis_url" in line for line in told)
+
+
+def test_cluster__short_secret__is_refused_and_not_quoted(refused):
+    [told] = refused("cluster: {secret: tooshort}")
+
+    assert "at least 16" in told
+    assert "tooshort" not in told
+
+
+def test_cluster__no_name_of_its_own__named_by_its_address():
+    group = Settings.model_validate(
+        {"cluster": {"redis_url": "redis://r", "address": "http://10.0.0.5:8090/", "secret": "s" * 16}}
+    ).cluster
+
+    assert group.is_on
+    assert group.id == "10.0.0.5:8090"

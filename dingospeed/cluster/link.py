@@ -1,0 +1,117 @@
+"""The one way to Redis, with short time-outs and a breaker.
+
+Only background threads come here: a request reads what they have learnt, so a Redis that is slow or
+gone costs it nothing. After a failure Redis is left alone for a moment, longer each time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from dingospeed.errors import ConfigError, DingospeedError
+
+log = logging.getLogger(__name__)
+
+Command = tuple[str | int | float, ...]
+
+_PAUSE_S, _MAX_PAUSE_S = 0.25, 5.0
+_CONNECTIONS = 8
+
+
+class LinkDown(DingospeedError):
+    """Redis did not do what was asked of it, or was not asked because it did not a moment ago."""
+
+
+class Link:
+    """Runs *commands* on the Redis behind *url*. Thread-safe; connects when first needed.
+
+    Raises ConfigError for a URL that Redis' library does not take.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float) -> None:
+        try:
+            self._client = _client(url, timeout_s)
+        except (ValueError, redis.RedisError) as error:
+            raise ConfigError("cluster.redis_url: expected a URL of Redis") from error
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._closed_until = 0.0
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the last answer was one, and Redis may be asked now."""
+        return time.monotonic() >= self._closed_until
+
+    def run(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers, in order, in one round trip. Not a transaction. Raises LinkDown."""
+        if not self.is_up:
+            raise LinkDown("Redis is left alone for a moment")
+        try:
+            pipeline = self._client.pipeline(transaction=False)
+            for command in commands:
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
+            answers: list[Any] = pipeline.execute()
+        except (redis.RedisError, OSError) as error:
+            self._note_failure(error)
+            raise LinkDown(f"Redis: {type(error).__name__}") from error
+        if self._failures:
+            with self._lock:
+                failures, self._failures = self._failures, 0
+            if failures:
+                log.info("Redis answers again")
+        return answers
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _note_failure(self, error: Exception) -> None:
+        with self._lock:
+            self._failures += 1
+            failures = self._failures
+            pause_s = min(_MAX_PAUSE_S, _PAUSE_S * 2 ** min(failures - 1, 10))
+            self._closed_until = time.monotonic() + pause_s
+        # Once: a Redis that stays away is no news. Its own words can hold its address, not its password.
+        if failures == 1:
+            log.warning("Redis does not answer, going on alone: %s", type(error).__name__)
+        # After a failover the old connections lead to who is no master any more.
+        self._client.connection_pool.disconnect(inuse_connections=False)
+
+
+def _client(url: str, timeout_s: float) -> redis.Redis:
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "retry": Retry(NoBackoff(), 0),  # The breaker is ours.
+        "max_connections": _CONNECTIONS,
+        "decode_responses": True,
+    }
+    parts = urlsplit(url)
+    if "sentinel" not in parts.scheme:
+        return redis.Redis.from_url(url, **options)
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    service, _, database = parts.path.strip("/").partition("/")
+    if parts.scheme == "rediss+sentinel":
+        options["ssl"] = True
+    options["db"] = int(database or 0)
+    for name, value in (("username", parts.username), ("password", parts.password)):
+        if value:
+            options[name] = unquote(value)
+    known = [_host(host) for host in hosts]
+    sentinel = Sentinel(known, sentinel_kwargs=dict(options, db=0), **options)  # type: ignore[no-untyped-call]
+    client: redis.Redis = sentinel.master_for(service or "mymaster")  # type: ignore[no-untyped-call]
+    return client
+
+
+def _host(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":") if ":" in text else (text, "", "26379")
+    return host.strip("[]"), int(port)
