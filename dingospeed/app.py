@@ -19,6 +19,7 @@ from dingospeed.web import (
     gate,
     git,
     hub_api,
+    nodes,
     paths,
     raw,
     registry,
@@ -42,7 +43,7 @@ def create_app(settings: Settings) -> Flask:
     paths.install(app)
     parts = connect(settings)
     install_services(app, parts, Transfers(parts.metrics, is_logged=settings.log.access))
-    for part in (resolve, raw, git, registry, hub_api, changes, admin, status):
+    for part in (resolve, raw, git, registry, hub_api, changes, admin, status, nodes):
         app.register_blueprint(part.blueprint)
     app.before_request(cors.preflight)
     app.before_request(gate.check)

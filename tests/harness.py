@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,7 +41,8 @@ class Mirror:
         self.lines = lines
         self.settings = settings
         self.process: Any = None
-        self.port: Any = 0
+        self.host = settings.get("server", {}).get("host", "127.0.0.1")
+        self.port: Any = settings.get("server", {}).get("port", 0)
         self.log_path = folder / "mirror.log"
 
     def start(self, *flags):
@@ -82,6 +83,27 @@ class Mirror:
             finally:
                 self.process.stdout.close()
 
+    def kill(self):
+        """All its processes at once, in the middle of whatever they do."""
+        workers = self.workers()
+        self.process.kill()
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
+        self.process.wait(PATIENCE_S)
+        psutil.wait_procs(workers, timeout=PATIENCE_S)
+        self.process.stdout.close()
+
+    def command(self, *arguments):
+        """What `dingospeed <arguments>` prints, told of this mirror's settings."""
+        command = [sys.executable, "-c", PROGRAM, *arguments, "--config", str(self.folder / "mirror.yaml")]
+        environ = {**os.environ, "DINGOSPEED_SERVER__PORT": str(self.port)}
+        done = subprocess.run(
+            command, env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def restart(self, *flags):
         self.stop()
         return self.start(*flags)
@@ -97,7 +119,7 @@ class Mirror:
         return {path.name for path in (self.repos / "blobs").glob("??/*") if "." not in path.name}
 
     def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        return http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_S)
 
     def get(self, path, *, method="GET", token=None, headers=None, body=None):
         """Status, headers and body. A body cut short raises IncompleteRead or ConnectionError."""

@@ -6,6 +6,7 @@ import click
 
 from dingospeed import __version__
 from dingospeed.cli.exits import Commands
+from dingospeed.cli.nodes import nodes
 from dingospeed.cli.server import serve, show
 from dingospeed.cli.status import status
 
@@ -16,5 +17,5 @@ def main() -> None:
     """A self-hosted mirror of the Hugging Face Hub."""
 
 
-for command in (serve, show, status):
+for command in (serve, show, status, nodes):
     main.add_command(command)

@@ -46,7 +46,7 @@ class Cluster(Section):
         description=f"a text of at least {_MIN_SECRET} printable ASCII characters, no spaces",
     )
     replicas: int = Field(default=1, ge=1, le=16, description="a whole number of copies, 1 to 16")
-    hot_reads: int = Field(default=10, ge=1, le=1_000_000, description="a whole number of reads, at least 1")
+    hot_reads: int = Field(default=10, ge=1, le=100_000, description="a whole number of reads, 1 to 100000")
     zone: Name | None = Field(default=None, description=f"null, or {_NAMED}")
     weight: float = Field(default=1, ge=0.01, le=100, description="a number, 0.01 to 100")
     heartbeat_s: float = Field(default=2, ge=0.1, le=60, description="seconds, 0.1 to 60")

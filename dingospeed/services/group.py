@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from dingospeed import __version__
 from dingospeed.config import Settings
@@ -14,6 +13,7 @@ from dingospeed.errors import StoreError
 from dingospeed.flight.leases import Lease, Leases
 from dingospeed.metrics import Metrics
 from dingospeed.store.layout import Layout
+from dingospeed.store.usage import disk_of
 
 if TYPE_CHECKING:
     from dingospeed.cluster.registry import Member, Registry
@@ -35,6 +35,16 @@ class Group:
         """Sign off."""
         self.registry.stop()
 
+    def told(self) -> dict[str, Any]:
+        """The group as this worker sees it, as plain values; nothing is asked for it."""
+        seen = self.registry.snapshot
+        alive = [
+            {**asdict(member), "state": "online" if member.is_online else "offline"}
+            for member in seen.members
+        ]
+        lost = [{"id": node.id, "heard_at": node.heard_at, "state": "lost"} for node in seen.lost]
+        return {"id": self.registry.id, "is_current": self.registry.is_current, "nodes": alive + lost}
+
 
 def group_of(settings: Settings, layout: Layout, leases: Leases, metrics: Metrics) -> Group | None:
     """None when there is no cluster.redis_url: then nothing of Redis is even imported."""
@@ -47,7 +57,7 @@ def group_of(settings: Settings, layout: Layout, leases: Leases, metrics: Metric
     download = settings.download
 
     def describe(started_at: float) -> Member:
-        disk = shutil.disk_usage(layout.root)
+        disk = disk_of(layout.root)
         return Member(
             id=cluster.id,
             address=cluster.address or "",
@@ -58,8 +68,8 @@ def group_of(settings: Settings, layout: Layout, leases: Leases, metrics: Metric
             version=__version__,
             started_at=started_at,
             load=os.getloadavg()[0] / (os.cpu_count() or 1),
-            disk_free=disk.free,
-            disk_total=disk.total,
+            disk_free=disk.free_bytes,
+            disk_total=disk.size_bytes,
         )
 
     def take_right() -> Lease | None:

@@ -1,0 +1,19 @@
+"""Our own route about the group: who is in it, how each is doing, what goes between them."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from dingospeed.web import replies
+from dingospeed.web.asking import services
+from dingospeed.web.auth import check_admin
+
+blueprint = Blueprint("nodes", __name__)
+
+
+@blueprint.get("/-/nodes")
+def nodes() -> Response:
+    """``{"id": null}`` for a node of its own; for administrators."""
+    check_admin()
+    group = services().group
+    return replies.as_json({"id": None, "nodes": []} if group is None else group.told())
