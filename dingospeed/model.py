@@ -6,7 +6,9 @@ so whoever holds one need not check it again.
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -171,14 +173,23 @@ class FileMeta:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. The token is the caller's own Hub token, None when anonymous."""
+    """Who asks. The token is the caller's own Hub token, None when anonymous.
+
+    *waits_until*, by the monotonic clock: when they will have given up, however many questions
+    of ours it takes to answer theirs.
+    """
 
     token: str | None = field(default=None, repr=False)
     address: str = ""
+    waits_until: float = field(default=math.inf, repr=False, compare=False)
 
     @property
     def is_anonymous(self) -> bool:
         return self.token is None
+
+    def waits_s(self, most_s: float) -> float:
+        """How long they can still be made to wait, *most_s* at most."""
+        return max(0.0, min(most_s, self.waits_until - time.monotonic()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,11 @@ class Access:
         token = caller.token
         if token is None:
             if not self._node_token.stands_in(repo, caller):
-                raise _denial(repo, visibility, caller)
+                # That a private repo is held here is nothing to be found out by its way of being refused.
+                shown = self._metadata.shown(repo, caller) if visibility.is_private else visibility
+                if shown.is_public:
+                    return
+                raise _denial(repo, shown, caller)
             token = _OF_THE_NODE
         key = self._hash(token, repo)
         path = self._layout.access(repo, key)
@@ -154,6 +158,7 @@ class Access:
             self._together.ask(
                 ("access", path),
                 lambda: self._questions.is_let_in(repo, caller, is_urgent=not is_allowed),
+                caller,
             )
         except Refusal as refusal:
             is_invalid = isinstance(refusal, InvalidCredentials)

@@ -97,7 +97,7 @@ class Forward:
         check_route(question.path)
         if not self._may_be_told_kept(question, caller):
             key = ("forward", question.key, caller.token)
-            answer = self._together.ask(key, lambda: self._asked(question, caller, has_old=False))
+            answer = self._together.ask(key, lambda: self._asked(question, caller, has_old=False), caller)
             return self._cleaner.cleaned(question.path, answer, own_url=own_url)
         answer, cache = self._kept_or_asked(question, caller)
         forwarded = self._cleaner.cleaned(question.path, answer, own_url=own_url)
@@ -138,8 +138,8 @@ class Forward:
         key = ("forward", question.key, caller.token)
         try:
             if known is None:
-                return self._together.ask(key, ask), "MISS"
-            return self._together.ask(key, ask, wait_s=_OLD_WAIT_S, join_s=0), "MISS"
+                return self._together.ask(key, ask, caller), "MISS"
+            return self._together.ask(key, ask, caller, wait_s=_OLD_WAIT_S, join_s=0), "MISS"
         except UpstreamError as error:
             if known is None:
                 raise

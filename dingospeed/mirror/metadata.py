@@ -107,8 +107,8 @@ class Metadata:
         key = ("revision", repo, revision, self._questions.asker(repo, caller))
         try:
             if known is None:
-                return Revision(self._together.ask(key, ask))
-            return Revision(self._together.ask(key, ask, wait_s=_OLD_WAIT_S, join_s=0))
+                return Revision(self._together.ask(key, ask, caller))
+            return Revision(self._together.ask(key, ask, caller, wait_s=_OLD_WAIT_S, join_s=0))
         except UpstreamError as error:
             if known is None:
                 self._follow_move(repo, even_stale=True)
@@ -124,7 +124,7 @@ class Metadata:
             info: dict[str, Any] = known.value
             return info
         key = ("info", repo, commit, self._questions.asker(repo, caller))
-        return self._together.ask(key, lambda: self._ask(repo, commit, caller))
+        return self._together.ask(key, lambda: self._ask(repo, commit, caller), caller)
 
     def visibility(self, repo: RepoRef, caller: Caller) -> Visibility:
         """Who may see the repo, as far as is known now; asked again after `ttl_s`.
@@ -146,7 +146,7 @@ class Metadata:
         wait_s = PATIENCE_S if known is None else _OLD_WAIT_S
         try:
             key = ("visibility", repo, self._questions.asker(repo, caller))
-            return self._together.ask(key, ask, wait_s=wait_s)
+            return self._together.ask(key, ask, caller, wait_s=wait_s)
         except UpstreamError as error:
             if known is None:
                 raise
@@ -157,6 +157,24 @@ class Metadata:
                 raise
         known = self._kept(repo, "visibility", shapes.is_visibility) or known
         return _visibility(known.value)
+
+    def shown(self, repo: RepoRef, caller: Caller) -> Visibility:
+        """Who may see the repo, asked as if nothing of it were held here.
+
+        Raises RepoNotFound or another Refusal where it is not shown to *caller*, UpstreamError when nobody
+        can tell: exactly as for a repo that there is not.
+        """
+        asker = self._questions.asker(repo, caller)
+        self._absences.check(repo, asker)
+
+        def ask() -> Visibility:
+            try:
+                return _visibility(_visibility_told(self._ask(repo, "", caller)))
+            except (RepoNotFound, InvalidCredentials) as refusal:
+                self._absences.note(repo, asker, refusal)
+                raise
+
+        return self._together.ask(("shown", repo, asker), ask, caller)
 
     def refs(self, repo: RepoRef, caller: Caller, *, has_pull_requests: bool) -> dict[str, Any]:
         """Branches, tags and converts; from upstream while it answers, else as far as known here."""
@@ -176,7 +194,7 @@ class Metadata:
         wait_s = PATIENCE_S if known is None else _OLD_WAIT_S
         try:
             key = (name, repo, self._questions.asker(repo, caller))
-            return self._together.ask(key, ask, wait_s=wait_s)
+            return self._together.ask(key, ask, caller, wait_s=wait_s)
         except UpstreamError:
             if known is not None:
                 return dict(known.value)

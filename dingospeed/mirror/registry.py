@@ -128,7 +128,7 @@ class Registry:
                 return self._refreshed(wanted, caller)
 
         try:
-            return self._together.ask(("manifest", wanted, caller.token), ask)
+            return self._together.ask(("manifest", wanted, caller.token), ask, caller)
         except UpstreamError as error:
             if known is None:
                 made = self._made(wanted, caller)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from dingospeed.errors import DingospeedError, NoLine, StoreError
 from dingospeed.flight.leases import Leases
+from dingospeed.model import Caller
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +50,18 @@ class Together:
         self._lock = threading.Lock()
 
     def ask(
-        self, key: Hashable, call: Callable[[], T], *, wait_s: float = PATIENCE_S, join_s: float | None = None
+        self,
+        key: Hashable,
+        call: Callable[[], T],
+        caller: Caller,
+        *,
+        wait_s: float = PATIENCE_S,
+        join_s: float | None = None,
     ) -> T:
         """What *call* returns, or raises, awaited for *wait_s*; *join_s* by those who did not begin it.
 
-        What may be different for another caller needs another key. Raises StillAsked.
+        Nor longer than *caller* waits for all of their answer. What may be different for another
+        caller needs another key. Raises StillAsked.
         """
         with self._lock:
             question = self._questions.get(key)
@@ -64,7 +72,7 @@ class Together:
             threading.Thread(target=self._run, args=(key, question, call), name="ask", daemon=True).start()
         elif join_s is not None:
             wait_s = join_s
-        if not question.is_answered.wait(wait_s):
+        if not question.is_answered.wait(caller.waits_s(wait_s)):
             raise StillAsked()
         if question.error is not None:
             raise question.error

@@ -108,9 +108,8 @@ class Trees:
             )
             return _entries(answered.value)
 
-        for entry in self._together.ask(
-            ("paths", repo, commit, path, self._questions.asker(repo, caller)), ask, wait_s=self._wait_s
-        ):
+        key = ("paths", repo, commit, path, self._questions.asker(repo, caller))
+        for entry in self._together.ask(key, ask, caller, wait_s=self._wait_s):
             if entry["path"] == path and entry.get("type") == "file":
                 return file_of(repo, commit, entry)
         raise EntryNotFound(path, commit=commit)
@@ -130,7 +129,7 @@ class Trees:
                 return tree
 
         key = ("tree", repo, commit, self._questions.asker(repo, caller))
-        return self._together.ask(key, fetch, wait_s=wait_s)
+        return self._together.ask(key, fetch, caller, wait_s=wait_s)
 
     def _keep(self, tree: Tree) -> Tree:
         with self._lock:

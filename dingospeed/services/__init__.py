@@ -106,12 +106,23 @@ def connect(settings: Settings) -> Services:
     questions = Questions(lines=lines, node_token=node_token)
     together = Together(leases=leases)
     changed_at = partial(changes.changed_at, layout)
+    denials = Shelf(
+        documents=documents,
+        path_of=partial(layout.shelf, "denials"),
+        most=_DENIALS_KEPT,
+        most_bytes=_DENIALS_KEPT_BYTES,
+    )
     metadata = Metadata(
         questions=questions,
         documents=documents,
         layout=layout,
         together=together,
-        absences=Absences(ttl_s=settings.access.denied_ttl_s, changed_at=changed_at),
+        absences=Absences(
+            shelf=denials,
+            salt=own_key(layout.key("salt")).encode(),
+            ttl_s=settings.access.denied_ttl_s,
+            changed_at=changed_at,
+        ),
         ttl_s=settings.metadata.ttl_s,
     )
     trees = Trees(
@@ -132,12 +143,7 @@ def connect(settings: Settings) -> Services:
             denied_s=settings.access.denied_ttl_s,
             offline_grace_s=settings.access.offline_grace_s,
         ),
-        denials=Shelf(
-            documents=documents,
-            path_of=partial(layout.shelf, "denials"),
-            most=_DENIALS_KEPT,
-            most_bytes=_DENIALS_KEPT_BYTES,
-        ),
+        denials=denials,
         node_token=node_token,
     )
     chain = Chain(

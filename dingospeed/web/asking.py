@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
@@ -11,6 +12,7 @@ from urllib.parse import quote
 from flask import Flask, current_app, g, request
 
 from dingospeed.errors import BadRequest
+from dingospeed.mirror.together import PATIENCE_S
 from dingospeed.model import Caller
 from dingospeed.services import Services
 from dingospeed.web.transfers import Transfers
@@ -51,10 +53,18 @@ def caller() -> Caller:
 def named(token: str) -> Caller:
     """Who asks and says that *token* is theirs, "" for nobody. Raises BadRequest for one that can be none."""
     if not token:
-        return Caller(None, address())
+        return Caller(None, address(), _deadline())
     if len(token) > _MAX_TOKEN or not token.isascii() or not token.isprintable():
         raise BadRequest("Not a token")
-    return Caller(token, address())
+    return Caller(token, address(), _deadline())
+
+
+def _deadline() -> float:
+    """When this request is to be answered, by the monotonic clock; one for all questions it takes."""
+    if "deadline" not in g:
+        g.deadline = time.monotonic() + PATIENCE_S
+    found: float = g.deadline
+    return found
 
 
 def address() -> str:

@@ -114,6 +114,28 @@ def test_04_head_of_an_uncached_file__listing_hangs__answered_in_time_without_it
     assert not [call for call in lone_hub.select(kind="resolve-cache") if call.method != "HEAD"]
 
 
+def test_head__every_question_it_takes_hangs__is_answered_before_clients_give_up(
+    lone_hub, make_repo, make_mirror
+):
+    """Of what commit, who may see the repo, who has a right to its files: each of them may take long."""
+    repo = make_repo(on=lone_hub, gated="auto")
+    mirror = make_mirror(
+        lone_hub,
+        upstream={"timeouts": {"connect_s": 3.05, "read_s": 9}},
+        metadata={"ttl_s": 0},
+        access={"allowed_ttl_s": 0},
+    )
+    assert mirror.get(resolve(repo, SMALL), method="HEAD", token=LET_IN)[0] == 200
+    lone_hub.fault("api", "latency", seconds=60)
+
+    with contextlib.closing(
+        http.client.HTTPConnection("127.0.0.1", mirror.port, timeout=CLIENT_PATIENCE_S)
+    ) as connection:
+        bearer = {"Authorization": f"Bearer {LET_IN}"}
+        connection.request("HEAD", resolve(repo, SMALL), headers=bearer)
+        assert connection.getresponse().status == 200
+
+
 @pytest.mark.parametrize("path", [SMALL, BIG])
 def test_05_get_without_range__client_takes_gzip__whole_and_not_packed(hub, make_repo, mirror, path):
     repo = make_repo()

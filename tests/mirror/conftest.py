@@ -17,7 +17,11 @@ from dingospeed.mirror.together import Together
 from dingospeed.mirror.trees import Trees
 from dingospeed.store.documents import Documents
 from dingospeed.store.layout import Layout
+from dingospeed.store.shelf import Shelf
 from dingospeed.upstream.client import Answer
+
+# One in each of the shelf's folders.
+MOST_DENIALS = 256
 
 
 @dataclass
@@ -90,8 +94,18 @@ def parts(lines, layout, together):
 
 
 @pytest.fixture
-def absences(layout):
-    return Absences(ttl_s=60, changed_at=partial(changed_at, layout))
+def denials(parts, layout):
+    return Shelf(
+        documents=parts["documents"],
+        path_of=partial(layout.shelf, "denials"),
+        most=MOST_DENIALS,
+        most_bytes=1 << 20,
+    )
+
+
+@pytest.fixture
+def absences(layout, denials):
+    return Absences(shelf=denials, salt=b"salt", ttl_s=60, changed_at=partial(changed_at, layout))
 
 
 @pytest.fixture

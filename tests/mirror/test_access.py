@@ -1,7 +1,5 @@
 """Decisions: how long they hold, where they are kept, and how a refusal looks."""
 
-from functools import partial
-
 import pytest
 
 from dingospeed.errors import (
@@ -18,19 +16,17 @@ from dingospeed.mirror.metadata import Metadata
 from dingospeed.mirror.questions import Questions
 from dingospeed.mirror.rules import Globs, NodeToken, NodeTokenRule
 from dingospeed.model import Caller, RepoRef
-from dingospeed.store.shelf import Shelf
+from tests.mirror.conftest import MOST_DENIALS
 
 REPO = RepoRef.parse("models", "org/name")
 ANN = Caller("hf_ann", "10.0.0.1")
 NOBODY = Caller(None, "10.0.0.1")
 INFO = r"/api/models/org/name$"
 CHECK = r"/auth-check$"
-# One in each of the shelf's folders.
-MOST_DENIALS = 256
 
 
 @pytest.fixture
-def make_access(parts, lines, absences):
+def make_access(parts, lines, absences, denials):
     def make(*, allowed_s=300, denied_s=60, grace_s=1000, rules=()):
         node_token = NodeToken([NodeTokenRule(Globs(repos), networks) for repos, networks in rules])
         asking = {**parts, "questions": Questions(lines=lines, node_token=node_token)}
@@ -38,12 +34,7 @@ def make_access(parts, lines, absences):
             metadata=Metadata(**asking, absences=absences, ttl_s=3600),
             **asking,
             times=AccessTimes(allowed_s, denied_s, grace_s),
-            denials=Shelf(
-                documents=parts["documents"],
-                path_of=partial(parts["layout"].shelf, "denials"),
-                most=MOST_DENIALS,
-                most_bytes=1 << 20,
-            ),
+            denials=denials,
             node_token=node_token,
         )
 
@@ -202,15 +193,53 @@ def test_refusal__of_a_private_repo__looks_as_if_it_were_not_there(make_access, 
         assert caught.value.status == (401 if expected is InvalidCredentials else 404)
 
 
-@pytest.mark.parametrize(("kind", "error"), [("private", RepoNotFound), ("gated", GatedRepo)])
-def test_refusal__of_the_anonymous__is_401_and_nobody_is_asked(make_access, lines, kind, error):
-    tell(lines, private=kind == "private", gated="auto")
+def test_refusal__of_the_anonymous_at_a_gate__is_401_and_nobody_is_asked(make_access, lines):
+    tell(lines, gated="auto")
 
-    with pytest.raises(error) as caught:
+    with pytest.raises(GatedRepo) as caught:
         make_access(rules=[(["org/*"], ("192.168.0.0/16",))]).to_files(REPO, NOBODY)
 
     assert caught.value.status == 401
     assert checks(lines) == 0
+
+
+@pytest.fixture
+def held_private(make_access, lines):
+    """A private repo that is held here, because somebody was let in."""
+    tell(lines, private=True)
+    lines.answers(CHECK, text="OK")
+    make_access().to_listing(REPO, ANN)
+    lines.asked.clear()
+    return REPO
+
+
+def test_private__asked_for_by_the_anonymous__hub_says_no_once_for_all_workers(
+    make_access, lines, held_private
+):
+    lines.answers(INFO, status=401)
+
+    for _ in range(2):
+        with pytest.raises(RepoNotFound) as caught:
+            make_access().to_files(held_private, NOBODY)
+        assert caught.value.status == 401
+
+    assert lines.asked == ["/api/models/org/name"]
+
+
+def test_private__asked_for_by_the_anonymous_while_nobody_answers__as_if_it_were_not_held(
+    make_access, lines, held_private
+):
+    lines.fails(r"/api/models/org/", NoLine())
+
+    for repo in (held_private, RepoRef.parse("models", "org/none")):
+        with pytest.raises(NoLine):
+            make_access().to_files(repo, NOBODY)
+
+
+def test_private__is_public_by_now__is_given_to_the_anonymous_at_once(make_access, lines, held_private):
+    tell(lines)
+
+    make_access().to_files(held_private, NOBODY)
 
 
 def test_node_token__stands_in__decision_is_the_hubs_and_holds_like_others(make_access, lines, layout):
@@ -219,6 +248,7 @@ def test_node_token__stands_in__decision_is_the_hubs_and_holds_like_others(make_
     rules = [(["org/*"], ("10.0.0.0/8",))]
     make_access(rules=rules).to_files(REPO, NOBODY)
     lines.fails(CHECK, NoLine())
+    lines.answers(INFO, status=401)
 
     make_access(rules=rules, allowed_s=0).to_files(REPO, NOBODY)
 

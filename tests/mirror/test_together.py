@@ -1,4 +1,5 @@
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -6,8 +7,10 @@ import pytest
 from dingospeed.errors import EntryNotFound, StoreFull
 from dingospeed.flight.leases import Leases
 from dingospeed.mirror.together import StillAsked, Together
+from dingospeed.model import Caller
 
 PATIENCE_S = 30
+ANYBODY = Caller()
 
 
 class Slow:
@@ -36,14 +39,16 @@ class FullDisk(Leases):
 def test_ask__takes_too_long__goes_on_for_who_comes_next(together):
     slow = Slow()
     with pytest.raises(StillAsked):
-        together.ask("key", slow, wait_s=0)
+        together.ask("key", slow, ANYBODY, wait_s=0)
 
     answers = []
-    later = threading.Thread(target=lambda: answers.append(together.ask("key", slow, wait_s=PATIENCE_S)))
+    later = threading.Thread(
+        target=lambda: answers.append(together.ask("key", slow, ANYBODY, wait_s=PATIENCE_S))
+    )
     slow.has_begun.wait(PATIENCE_S)
     later.start()
     with pytest.raises(StillAsked):
-        together.ask("key", slow, join_s=0)
+        together.ask("key", slow, ANYBODY, join_s=0)
     slow.may_end.set()
     later.join(PATIENCE_S)
 
@@ -55,19 +60,31 @@ def test_ask__takes_too_long__goes_on_for_who_comes_next(together):
 def test_ask__is_being_asked__is_not_asked_again(together):
     slow = Slow()
     with pytest.raises(StillAsked):
-        together.ask("key", slow, wait_s=0)
+        together.ask("key", slow, ANYBODY, wait_s=0)
 
     for _ in range(5):
         with pytest.raises(StillAsked):
-            together.ask("key", slow, wait_s=0)
+            together.ask("key", slow, ANYBODY, wait_s=0)
 
     slow.may_end.set()
     assert slow.times == 1
 
 
+def test_ask__caller_has_waited_long_for_other_answers__waits_no_more(together):
+    slow = Slow()
+    impatient = Caller(waits_until=time.monotonic())
+
+    with pytest.raises(StillAsked):
+        together.ask("key", slow, impatient, wait_s=PATIENCE_S)
+
+    # But it was asked, and the answer will be there the next time.
+    assert slow.has_begun.wait(PATIENCE_S)
+    slow.may_end.set()
+
+
 def test_ask__other_key__is_another_question(together):
-    assert together.ask(("name", "token"), lambda: 1) == 1
-    assert together.ask(("name", None), lambda: 2) == 2
+    assert together.ask(("name", "token"), lambda: 1, ANYBODY) == 1
+    assert together.ask(("name", None), lambda: 2, ANYBODY) == 2
 
 
 @pytest.mark.parametrize("error", [EntryNotFound("a", commit="c" * 40), KeyError("unforeseen")])
@@ -77,9 +94,9 @@ def test_ask__fails__everybody_hears_of_it_and_the_next_asks_anew(together, erro
 
     for _ in range(2):
         with pytest.raises(type(error)):
-            together.ask("key", fail)
+            together.ask("key", fail, ANYBODY)
 
-    assert together.ask("key", lambda: "answer") == "answer"
+    assert together.ask("key", lambda: "answer", ANYBODY) == "answer"
 
 
 def test_alone__no_lease_can_be_made__asks_all_the_same():

@@ -52,6 +52,27 @@ def test_file__caller_without_right__is_refused_as_by_the_hub_cold_and_cached(mi
                 assert status != 401 or headers["WWW-Authenticate"].startswith("Bearer")
 
 
+def test_private__cached_and_hub_gone__is_not_told_from_a_repo_that_is_not_there(hub, make_mirror):
+    mirror = make_mirror(hub, metadata={"ttl_s": 0}, access={"denied_ttl_s": 0})
+    assert secret(mirror, "private", LET_IN)[0] == 200
+    hub.stop()
+
+    for flags in ((), ("--offline",)):
+        mirror.restart(*flags)
+        assert secret(mirror, "private", LET_IN)[0] == 200
+        for token in (None, OTHER):
+            for pattern in ("/{}/resolve/main/secret.bin", "/api/models/{}", "/api/models/{}/tree/main"):
+                held, unknown = (
+                    mirror.get(pattern.format(id), token=token) for id in ("org/private", "org/nothing")
+                )
+                assert (held[0], held[1]["X-Error-Message"], held[2]) == (
+                    unknown[0],
+                    unknown[1]["X-Error-Message"],
+                    unknown[2],
+                ), (pattern, token)
+                assert held[0] == 503
+
+
 @pytest.mark.parametrize("name", ["private", "gated"])
 def test_file__caller_with_right__gets_it_cold_and_cached(hub, mirror, make_client, name):
     repo = hub.content.repo("models", f"org/{name}")
