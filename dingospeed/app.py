@@ -24,8 +24,10 @@ from dingospeed.web import (
     raw,
     registry,
     replies,
+    requests,
     resolve,
     status,
+    watching,
 )
 from dingospeed.web.asking import install_services, request_id, sent_path
 from dingospeed.web.transfers import Transfers
@@ -33,6 +35,18 @@ from dingospeed.web.transfers import Transfers
 log = logging.getLogger(__name__)
 
 _MAX_REQUEST_BYTES = 4 << 20
+_PARTS = (
+    resolve,
+    raw,
+    git,
+    registry,
+    hub_api,
+    changes,
+    admin,
+    status,
+    watching,
+    nodes,
+)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -42,9 +56,10 @@ def create_app(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = _MAX_REQUEST_BYTES
     paths.install(app)
     parts = connect(settings)
-    install_services(app, parts, Transfers(parts.metrics, is_logged=settings.log.access))
-    for part in (resolve, raw, git, registry, hub_api, changes, admin, status, nodes):
+    install_services(app, parts, Transfers(parts.metrics, parts.watch))
+    for part in _PARTS:
         app.register_blueprint(part.blueprint)
+    requests.install(app, parts.metrics, is_logged=settings.log.access)
     app.before_request(cors.preflight)
     app.before_request(gate.check)
     app.register_error_handler(Moved, _moved)

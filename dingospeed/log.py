@@ -11,7 +11,7 @@ import logging
 import re
 import sys
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 _BLOT = "***"
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -75,16 +75,20 @@ class _TextFormatter(logging.Formatter):
 
 
 class _JsonFormatter(logging.Formatter):
-    """One object a line: time (UTC), level, process, logger, message and, if there is one, exception."""
+    """One object a line: time (UTC), level, process, logger, message, the
+    record's *fields* and, if there is one, exception."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "process": record.process,
             "logger": record.name,
             "message": record.getMessage(),
         }
+        # What an access line says, each under its name; it came from outside like the message.
+        for name, value in getattr(record, "fields", {}).items():
+            line[name] = redact(value) if isinstance(value, str) else value
         if record.exc_text:
             line["exception"] = record.exc_text
         if record.stack_info:

@@ -7,13 +7,55 @@ gauges name how theirs are to be added.
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+import os
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+# prometheus_client reads it: the folder in which the workers of a node keep their counters.
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+_LATENCIES_S = (0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 5.0, 10.0)
+_TRANSFERS_S = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0)
+_LAGS_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+
+
+def shared_folder() -> Path | None:
+    """The folder of the workers' counters, in memory where possible; None with one process only."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named) if named else None
 
 
 class Metrics:
     """The metrics of one app, in one *registry*."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "dingospeed_requests_total",
+            "Requests answered, by what was asked for and the status.",
+            ("kind", "status"),
+            registry=registry,
+        )
+        self.first_byte_seconds = Histogram(
+            "dingospeed_first_byte_seconds",
+            "How long until the first byte of an answer was there, by what was asked for and X-Cache.",
+            ("kind", "cache"),
+            registry=registry,
+            buckets=_LATENCIES_S,
+        )
+        self.request_seconds = Histogram(
+            "dingospeed_request_seconds",
+            "How long until an answer was sent in full, by what was asked for and X-Cache.",
+            ("kind", "cache"),
+            registry=registry,
+            buckets=_TRANSFERS_S,
+        )
+        self.hub_lag = Histogram(
+            "dingospeed_hub_lag_seconds",
+            "How late the event loop of a worker was, looked at twice a second.",
+            registry=registry,
+            buckets=_LAGS_S,
+        )
         self.served_bytes = Counter(
             "dingospeed_served_bytes_total",
             "Bytes of files handed to clients, by where they came from.",
@@ -79,3 +121,10 @@ class Metrics:
             "Blobs that arrived whole with the wrong hash; nothing of them was kept.",
             registry=registry,
         )
+        # In this process, for those who can not ask the registry.
+        self.fetched_bytes = 0
+
+    def count_fetched(self, line: str, count: int) -> None:
+        """*count* bytes more came over *line*."""
+        self.upstream_bytes.labels(line).inc(count)
+        self.fetched_bytes += count

@@ -23,6 +23,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from dingospeed import __version__, log
+from dingospeed.upkeep.board import SHEETS, sheet_path
 
 if TYPE_CHECKING:
     from dingospeed.config import Settings
@@ -136,7 +137,7 @@ class _Hooks:
             sys.stdout.write(self._ready_text)
             sys.stdout.flush()
         if (parts := _parts(worker)) is not None:
-            parts.start()
+            parts.start(lambda: worker.alive)
 
     def worker_exit(self, arbiter: Any, worker: Any) -> None:
         if (parts := _parts(worker)) is not None:
@@ -151,6 +152,7 @@ class _Hooks:
             from prometheus_client.multiprocess import mark_process_dead
 
             mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+            sheet_path(Path(os.environ[METRICS_DIR_VARIABLE]), worker.pid).unlink(missing_ok=True)
 
 
 def _parts(worker: Any) -> Any:
@@ -198,7 +200,7 @@ def prepare_metrics() -> Path | None:
         return Path(made)
     directory = Path(named)
     directory.mkdir(parents=True, exist_ok=True)
-    for left_over in directory.glob("*.db"):
+    for left_over in (*directory.glob("*.db"), *directory.glob(SHEETS)):
         left_over.unlink(missing_ok=True)
     return None
 

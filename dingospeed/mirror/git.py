@@ -89,7 +89,7 @@ class GitAnswer:
                 raise
         if not piece:
             raise StopIteration
-        self._metrics.upstream_bytes.labels(self._line.name).inc(len(piece))
+        self._metrics.count_fetched(self._line.name, len(piece))
         return piece
 
     def close(self) -> None:

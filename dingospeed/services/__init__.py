@@ -6,6 +6,7 @@ without lines, a node of its own one without peers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,6 +34,7 @@ from dingospeed.mirror.together import Together
 from dingospeed.mirror.trees import Trees
 from dingospeed.services.downloads import lines_of, reader_of, share_of
 from dingospeed.services.group import Group, group_of
+from dingospeed.services.watch import Watch, watch_of
 from dingospeed.sources.chain import Chain, Persistence
 from dingospeed.sources.lfs import LfsObjects
 from dingospeed.store.blobs import Blobs
@@ -69,11 +71,13 @@ class Services:
     lfs: Lfs
     timetable: Timetable
     group: Group | None
+    watch: Watch
     admin_token: str
 
-    def start(self) -> None:
-        """Begin what goes on by itself, after the fork."""
+    def start(self, is_wanted: Callable[[], bool]) -> None:
+        """Begin what goes on by itself, after the fork, for as long as the worker *is_wanted*."""
         self.timetable.start()
+        self.watch.pulse.start(is_wanted)
         if self.group is not None:
             self.group.start()
 
@@ -93,6 +97,7 @@ def connect(settings: Settings) -> Services:
     blobs = Blobs(layout=layout, block_bytes=settings.download.block_bytes)
     documents = Documents(memory_bytes=settings.metadata.memory_bytes)
     lines = lines_of(settings, metrics)
+    timetable = Timetable(leases=leases)
 
     repo_rules = RepoRules(
         allow=settings.access.allow,
@@ -211,8 +216,16 @@ def connect(settings: Settings) -> Services:
             documents=documents,
             layout=layout,
         ),
-        timetable=Timetable(leases=leases),
         group=group_of(settings, layout, leases, metrics),
+        timetable=timetable,
+        watch=watch_of(
+            metrics=metrics,
+            layout=layout,
+            documents=documents,
+            lines=lines,
+            timetable=timetable,
+            fetched=lambda: metrics.fetched_bytes,
+        ),
         admin_token=admin_token_of(settings, layout),
     )
 

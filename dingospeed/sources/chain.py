@@ -114,7 +114,7 @@ class Chain:
                 with self._places[line.name]:
                     for piece in file.read_line(line, meta, Span(position, span.stop), token):
                         position += len(piece)
-                        self._metrics.upstream_bytes.labels(line.name).inc(len(piece))
+                        self._metrics.count_fetched(line.name, len(piece))
                         yield piece
             except Refusal as error:
                 # Who may have the file was decided by the Hub, and only the Hub can say otherwise.

@@ -5,6 +5,7 @@
     api/<type>/<org>/<repo>/…         documents (documents.py)
     api/forwarded/<2 hex>/…           answers to questions of other kinds (shelf.py)
     access/<type>/<org>/<repo>/…      remembered decisions about callers
+    traffic/<hour>/<worker>.json      what was served, for a day (upkeep/traffic.py)
     run/                              leases and rejections of this boot
 
 Repo types, orgs and names come in as a RepoRef and etags as a Blob, both checked when
@@ -33,6 +34,7 @@ class Layout:
         self.root = repos.absolute()
         self.blobs = self.root / "blobs"
         self.run = self.root / "run"
+        self.traffic = self.root / "traffic"
 
     def prepare(self) -> None:
         """Make the directories. Raises StoreError when the place can not be written."""

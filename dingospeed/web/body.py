@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 
-from dingospeed.errors import StoreError
+from dingospeed.errors import DingospeedError, StoreError
 from dingospeed.model import FileSpan, Piece
 
 READ_BYTES = 256 * 1024
@@ -28,9 +28,13 @@ class Body:
     def __init__(self, pieces: Iterator[Piece], *, on_end: OnEnd | None = None) -> None:
         self.sent = 0
         self._pieces = pieces
-        self._on_end = on_end
+        self._on_end = [on_end] if on_end is not None else []
         self._error: BaseException | None = None
         self._is_closed = False
+
+    def when_ended(self, on_end: OnEnd) -> None:
+        """One more who is to hear of the end."""
+        self._on_end.append(on_end)
 
     def pieces(self) -> Iterator[Piece]:
         """The pieces themselves, in order; a file span is valid until the next is asked for."""
@@ -58,8 +62,15 @@ class Body:
             if close is not None:
                 close()
         finally:
-            if self._on_end is not None:
-                self._on_end(self.sent, error or self._error)
+            for on_end in self._on_end:
+                on_end(self.sent, error or self._error)
+
+
+def result_of(error: BaseException | None) -> str:
+    """How a body ended, in a word: complete, failed, or left by its client."""
+    if error is None:
+        return "complete"
+    return "failed" if isinstance(error, DingospeedError) else "left"
 
 
 def chunks(piece: Piece) -> Iterator[bytes]:

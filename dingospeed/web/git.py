@@ -65,14 +65,14 @@ def git_receive_pack(repo: str) -> Response:
 
 
 def _asked(repo: str, asked: GitRequest) -> Response:
-    who, named = _caller(), _repo(repo)
+    who, named = caller(), _repo(repo)
     answer = services().git.ask(named, asked, who)
-    what = f"{request.method} {named} {asked.path.partition('?')[0]}"
-    on_end = transfers().begin_passing(what, address=who.address, request_id=request_id())
     headers = {"Cache-Control": "no-cache, max-age=0, must-revalidate", "Content-Type": answer.content_type}
     if answer.length is not None:
         headers["Content-Length"] = str(answer.length)
-    return Response(Body(answer, on_end=on_end), headers=headers, direct_passthrough=True)
+    return Response(
+        Body(answer, on_end=transfers().begin_passing()), headers=headers, direct_passthrough=True
+    )
 
 
 # --- git-lfs -------------------------------------------------------------------
@@ -86,7 +86,7 @@ def batch(repo: str) -> Response:
     if asked.get("hash_algo", "sha256") != "sha256":
         raise BadRequest("hash_algo: expected sha256")
     named = _repo(repo)
-    promises = services().lfs.batch(named, _objects_of(asked), _caller())
+    promises = services().lfs.batch(named, _objects_of(asked), caller())
     address = f"{own_url()}{named.web_path}.git/info/lfs/objects"
     objects = [_object(promise, address) for promise in promises]
     return _as_lfs({"transfer": "basic", "objects": objects, "hash_algo": "sha256"})
@@ -94,7 +94,7 @@ def batch(repo: str) -> Response:
 
 @blueprint.get("/<repo:repo>/info/lfs/objects/<oid>")
 def lfs_object(repo: str, oid: str) -> Response:
-    who = _caller()
+    who = caller()
     if not _is_oid(oid):
         raise BadRequest("Not an oid")
     size = _SIZE.match(request.args.get("size", ""))
@@ -170,7 +170,7 @@ def _repo(text: str) -> RepoRef:
     return paths.repo_of_page(text.removesuffix(".git"))
 
 
-def _caller() -> Caller:
+def caller() -> Caller:
     """As asking.caller; the token may also be a password, or a user name without one."""
     sent = request.authorization
     if sent is None or sent.type != "basic":

@@ -55,8 +55,9 @@ def _compact(value: Any) -> bytes:
     return b"[" + b",".join(parts) + b"]"
 
 
-def file(opened: OpenFile, *, begin: Callable[[OpenFile, int], OnEnd]) -> Response:
-    """200, 206 or 304 with every header clients read; *begin* is told of a body before it is sent.
+def file(opened: OpenFile, *, begin: Callable[[Body, int], OnEnd]) -> Response:
+    """200, 206 or 304 with every header clients read; *begin* is told of a body and
+    its length before it is sent.
 
     Raises RangeNotSatisfiable, and what reading raises:
     the first bytes are waited for, so that what goes wrong before them still has a status.
@@ -77,8 +78,8 @@ def file(opened: OpenFile, *, begin: Callable[[OpenFile, int], OnEnd]) -> Respon
     headers["Content-Length"] = str(len(span))
     if request.method == "HEAD":
         return Response(status=status, headers=headers)
-    pieces = _primed(opened.read(span))
-    body = Body(pieces, on_end=begin(opened, status))
+    body = Body(_primed(opened.read(span)))
+    body.when_ended(begin(body, len(span)))
     return Response(body, status, headers=headers, direct_passthrough=True)
 
 

@@ -1,0 +1,66 @@
+"""What the node knows of its own doing: the board of its workers, their pulse, its traffic."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dingospeed.metrics import Metrics, shared_folder
+from dingospeed.store.documents import Documents
+from dingospeed.store.keys import own_key
+from dingospeed.store.layout import Layout
+from dingospeed.upkeep.board import Board
+from dingospeed.upkeep.pseudonyms import Pseudonyms
+from dingospeed.upkeep.pulse import Pulse
+from dingospeed.upkeep.timetable import Timetable
+from dingospeed.upkeep.traffic import Traffic
+from dingospeed.upstream.lines import Lines
+
+_FORGET_EVERY_S = 600
+# Each is a connection kept and some JSON a second.
+_MOST_LISTENERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """*board* tells of all workers, *pulse* of this one; *pseudonyms* stand for tokens.
+
+    *listeners* are the places for those who listen to this worker's events.
+    """
+
+    board: Board
+    pulse: Pulse
+    pseudonyms: Pseudonyms
+    listeners: threading.BoundedSemaphore
+
+
+def watch_of(
+    *,
+    metrics: Metrics,
+    layout: Layout,
+    documents: Documents,
+    lines: Lines,
+    timetable: Timetable,
+    fetched: Callable[[], int],
+) -> Watch:
+    traffic = Traffic(folder=layout.traffic, documents=documents, fetched=fetched)
+
+    def facts() -> dict[str, Any]:
+        return {"lag": asdict(pulse.lag), "lines": [_lasting(line) for line in lines.snapshot()]}
+
+    board = Board(folder=shared_folder() or layout.run, documents=documents, traffic=traffic, facts=facts)
+    pulse = Pulse(on_beat=board.beat, at_end=board.close, observe=metrics.hub_lag.observe)
+    timetable.every(_FORGET_EVERY_S, "forget old traffic", traffic.forget_old)
+    return Watch(
+        board=board,
+        pulse=pulse,
+        pseudonyms=Pseudonyms(salt=own_key(layout.key("salt"))),
+        listeners=threading.BoundedSemaphore(_MOST_LISTENERS),
+    )
+
+
+def _lasting(line: dict[str, object]) -> dict[str, object]:
+    """What is told of a line, without what changes by itself from one look to the next."""
+    return {name: value for name, value in line.items() if name not in ("next_probe_s", "aside_s")}
