@@ -6,7 +6,7 @@ import logging
 
 from flask import Flask, Response, request
 from prometheus_flask_exporter import PrometheusMetrics
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dingospeed import log as logs
 from dingospeed.config import Settings
@@ -19,6 +19,7 @@ from dingospeed.web import (
     gate,
     git,
     hub_api,
+    jobs,
     nodes,
     paths,
     raw,
@@ -46,6 +47,7 @@ _PARTS = (
     status,
     watching,
     nodes,
+    jobs,
 )
 
 
@@ -72,7 +74,7 @@ def create_app(settings: Settings) -> Flask:
 
 
 def _is_api() -> bool:
-    return request.path.startswith("/api/")
+    return request.path.startswith(("/api/", "/-/"))
 
 
 def _moved(move: Moved) -> Response:
@@ -89,8 +91,15 @@ def _failed(error: DingospeedError) -> Response:
 
 def _not_routed(error: HTTPException) -> Response:
     status = error.code or 500
+    if request.path.startswith("/-/"):
+        refusal: Refusal = Refusal(error.description or error.name)
+        refusal.status = status
+        response = replies.refused(refusal, is_api=True)
+        if isinstance(error, MethodNotAllowed):
+            response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+        return response
     if status == 405 or (status == 404 and request.method not in ("GET", "HEAD", "OPTIONS")):
-        refusal: Refusal = Forbidden(changes.READ_ONLY)
+        refusal = Forbidden(changes.READ_ONLY)
     elif status == 404:
         refusal = Forbidden("There is nothing here.")
         refusal.status, refusal.code = 404, "RepoNotFound"

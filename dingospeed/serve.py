@@ -24,6 +24,7 @@ from gunicorn.glogging import Logger
 
 from dingospeed import __version__, log
 from dingospeed.upkeep.board import SHEETS, sheet_path
+from dingospeed.upkeep.tokens import new_key
 
 if TYPE_CHECKING:
     from dingospeed.config import Settings
@@ -110,6 +111,8 @@ class _Hooks:
         self._tokens: int | None = None
         self._ready_text = ""
         self._metrics: Path | None = None
+        # In memory only, and the same in all workers.
+        self._key = new_key()
 
     def on_starting(self, arbiter: Any) -> None:
         log.setup(self._log.level, self._log.format)
@@ -137,6 +140,7 @@ class _Hooks:
             sys.stdout.write(self._ready_text)
             sys.stdout.flush()
         if (parts := _parts(worker)) is not None:
+            parts.warm_up.tokens.share(self._key)
             parts.start(lambda: worker.alive)
 
     def worker_exit(self, arbiter: Any, worker: Any) -> None:

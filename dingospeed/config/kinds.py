@@ -14,12 +14,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from dingospeed.model import REPO_TYPES
+from dingospeed.errors import BadRequest, RepoNotFound
+from dingospeed.model import REPO_TYPES, RepoRef, checked_revision
 
 _SIZE = re.compile(r"\s*([0-9]{1,15})\s*([KMGT]?i?)B?\s*\Z", re.IGNORECASE)
+_DURATION = re.compile(r"\s*([0-9]{1,9})\s*([smhdw])\s*\Z")
+_TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])\Z")
 _GLOB = re.compile(r"[A-Za-z0-9._*?-]+(?:/[A-Za-z0-9._*?-]+){0,2}\Z")
 _FACTORS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _FACTORS |= {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 class Refused(ValueError):
@@ -63,6 +67,22 @@ def _to_bytes(value: Any) -> Any:
     if match is None or match[2].lower() not in _FACTORS:
         raise ValueError("not a size")
     return int(match[1]) * _FACTORS[match[2].lower()]
+
+
+def _to_seconds(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.match(value)
+    if match is None:
+        raise ValueError("not a time")
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def _to_time_of_day(value: Any) -> Any:
+    # Without quotes YAML makes a number of 12:30.
+    if not isinstance(value, str) or not _TIME_OF_DAY.match(value):
+        raise ValueError("not a time of day")
+    return value
 
 
 def _to_path(value: Any) -> Any:
@@ -111,8 +131,26 @@ def _to_glob(value: Any) -> Any:
     return value
 
 
+def _to_repo_name(value: Any) -> Any:
+    try:
+        return RepoRef.parse("models", _to_text(value)).id
+    except RepoNotFound as error:
+        raise ValueError("not the name of a repo") from error
+
+
+def _to_revision(value: Any) -> Any:
+    try:
+        return checked_revision(_to_text(value))
+    except BadRequest as error:
+        raise ValueError("not a revision") from error
+
+
 # A number of bytes, as it is or with a unit: 67108864, "64MiB", "64 MB".
 ByteCount = Annotated[int, BeforeValidator(_to_bytes)]
+# Seconds, as they are or with a unit: 3600, "60m", "1h".
+Duration = Annotated[float, BeforeValidator(_to_seconds)]
+# Local time, "00:00" to "23:59".
+TimeOfDay = Annotated[str, BeforeValidator(_to_time_of_day)]
 # Relative to the working directory; ~ is the home directory.
 FilePath = Annotated[Path, BeforeValidator(_to_path)]
 # One line, not empty, no space around it.
@@ -122,3 +160,7 @@ Secret = Annotated[SecretStr, BeforeValidator(_to_secret)]
 Network = Annotated[str, BeforeValidator(_to_network)]
 # Repos by name, with or without their type: "org/*", "datasets/org/name", "*".
 RepoGlob = Annotated[str, BeforeValidator(_to_glob)]
+# One repo, without its type: "org/name".
+RepoName = Annotated[str, BeforeValidator(_to_repo_name)]
+# A branch, a tag or a commit.
+RevisionName = Annotated[str, BeforeValidator(_to_revision)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Protocol
 
@@ -71,22 +71,31 @@ class Pool:
 
 
 class Fetcher:
-    """Makes sure that what readers want next is being filled."""
+    """Makes sure that what readers want next is being filled. *on_want* hears that somebody wants more."""
 
     def __init__(
-        self, *, fillings: Fillings, leases: Leases, pool: Pool, read_ahead: int, metrics: Metrics
+        self,
+        *,
+        fillings: Fillings,
+        leases: Leases,
+        pool: Pool,
+        read_ahead: int,
+        metrics: Metrics,
+        on_want: Callable[[], None] = lambda: None,
     ) -> None:
         self._fillings = fillings
         self._leases = leases
         self._pool = pool
         self._read_ahead = read_ahead
         self._metrics = metrics
+        self._on_want = on_want
 
     def want(self, filling: Filling, span: Span, source: Source) -> Fill | None:
         """Have *span* filled, as far ahead as allowed; the fill of its first byte.
 
         None when that byte is held, or another process was at it a moment ago.
         """
+        self._on_want()
         nearest: Fill | None = None
         segments = itertools.islice(span.cells(filling.segment_bytes), self._read_ahead)
         for distance, index in enumerate(segments):

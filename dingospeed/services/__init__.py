@@ -13,6 +13,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from dingospeed.config import Settings
+from dingospeed.flight.demand import Demand
 from dingospeed.flight.leases import Leases
 from dingospeed.metrics import Metrics
 from dingospeed.mirror import changes
@@ -32,8 +33,9 @@ from dingospeed.mirror.repos import Repos
 from dingospeed.mirror.rules import Globs, NodeToken, NodeTokenRule, RepoRules
 from dingospeed.mirror.together import Together
 from dingospeed.mirror.trees import Trees
-from dingospeed.services.downloads import lines_of, reader_of, share_of
+from dingospeed.services.downloads import lines_of, readers_of, share_of
 from dingospeed.services.group import Group, group_of
+from dingospeed.services.warmup import WarmUp, schedule, warm_up_of
 from dingospeed.services.watch import Watch, watch_of
 from dingospeed.sources.chain import Chain, Persistence
 from dingospeed.sources.lfs import LfsObjects
@@ -42,6 +44,8 @@ from dingospeed.store.documents import Documents
 from dingospeed.store.keys import own_key
 from dingospeed.store.layout import Layout
 from dingospeed.store.shelf import Shelf
+from dingospeed.upkeep.jobfiles import JobFiles
+from dingospeed.upkeep.planning import Planner
 from dingospeed.upkeep.timetable import Timetable
 from dingospeed.upstream.lines import Lines
 
@@ -69,6 +73,7 @@ class Services:
     changes: Changes | None
     git: Git
     lfs: Lfs
+    warm_up: WarmUp
     timetable: Timetable
     group: Group | None
     watch: Watch
@@ -158,14 +163,21 @@ def connect(settings: Settings) -> Services:
         connections={line.name: share_of(line.max_connections, settings) for line in settings.upstream.lines},
         metrics=metrics,
     )
-    files = Files(
-        trees=trees,
-        access=access,
-        reader=reader_of(settings, blobs, leases, metrics),
-        chain=chain,
+    demand = Demand(path=layout.lease("demand"))
+    readers = readers_of(settings, blobs, leases, metrics, demand)
+    files_read_by = partial(Files, trees=trees, access=access, chain=chain, blobs=blobs, rules=repo_rules)
+    files = files_read_by(reader=readers.for_clients)
+    warm_up = warm_up_of(
+        settings,
+        jobs=JobFiles(documents=documents, layout=layout, leases=leases),
+        planner=Planner(access=access, trees=trees, metadata=metadata, rules=repo_rules),
+        files=files_read_by(reader=readers.ahead),
         blobs=blobs,
-        rules=repo_rules,
+        lines=lines,
+        leases=leases,
+        demand=demand,
     )
+    schedule(settings, warm_up, timetable)
     cleaner = Cleaner(addresses=[line.url for line in settings.upstream.lines])
     return Services(
         settings=settings,
@@ -216,6 +228,7 @@ def connect(settings: Settings) -> Services:
             documents=documents,
             layout=layout,
         ),
+        warm_up=warm_up,
         group=group_of(settings, layout, leases, metrics),
         timetable=timetable,
         watch=watch_of(

@@ -1,14 +1,16 @@
-"""The reader and the upstream lines, as the settings have them."""
+"""The readers and the upstream lines, as the settings have them."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from dingospeed.config import Settings
 from dingospeed.download.fetch import Fetcher, Pool
 from dingospeed.download.filling import Fillings
 from dingospeed.download.reader import Reader, ReaderOptions
 from dingospeed.download.verify import Verifier
+from dingospeed.flight.demand import Demand
 from dingospeed.flight.leases import Leases
 from dingospeed.metrics import Metrics
 from dingospeed.store.blobs import Blobs
@@ -19,26 +21,51 @@ from dingospeed.upstream.lines import Line, Lines
 _SHARES = {"never": 2.0, "always": 0.0}
 
 
-def reader_of(settings: Settings, blobs: Blobs, leases: Leases, metrics: Metrics) -> Reader:
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """One *for_clients*, and one *ahead* of them, whose fills take none of their places.
+
+    Both share what is being filled, so nothing is fetched by each.
+    """
+
+    for_clients: Reader
+    ahead: Reader
+
+
+def readers_of(settings: Settings, blobs: Blobs, leases: Leases, metrics: Metrics, demand: Demand) -> Readers:
     download = settings.download
     finish = download.finish_abandoned
     fillings = Fillings(blobs=blobs, segment_blocks=download.segment_blocks)
-    return Reader(
-        blobs=blobs,
-        fillings=fillings,
-        fetcher=Fetcher(
+    verifier = Verifier(blobs=blobs, fillings=fillings, leases=leases, metrics=metrics)
+
+    def reader(fetcher: Fetcher, finish_share: float) -> Reader:
+        return Reader(
+            blobs=blobs,
             fillings=fillings,
-            leases=leases,
-            pool=Pool(share_of(download.parallel, settings)),
-            read_ahead=download.read_ahead,
+            fetcher=fetcher,
+            verifier=verifier,
+            options=ReaderOptions(hold_s=download.hold_s, finish_share=finish_share),
             metrics=metrics,
-        ),
-        verifier=Verifier(blobs=blobs, fillings=fillings, leases=leases, metrics=metrics),
-        options=ReaderOptions(
-            hold_s=download.hold_s,
-            finish_share=_SHARES[finish] if isinstance(finish, str) else finish,
-        ),
+        )
+
+    for_clients = Fetcher(
+        fillings=fillings,
+        leases=leases,
+        pool=Pool(share_of(download.parallel, settings)),
+        read_ahead=download.read_ahead,
         metrics=metrics,
+        on_want=demand.note,
+    )
+    ahead = Fetcher(
+        fillings=fillings,
+        leases=leases,
+        pool=Pool(settings.warmup.parallel),
+        read_ahead=1,
+        metrics=metrics,
+    )
+    return Readers(
+        for_clients=reader(for_clients, _SHARES[finish] if isinstance(finish, str) else finish),
+        ahead=reader(ahead, _SHARES["never"]),
     )
 
 

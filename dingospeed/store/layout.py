@@ -4,6 +4,8 @@
     blobs/<2 hex>/<etag>.partial      being filled (blockfile.py)
     api/<type>/<org>/<repo>/…         documents (documents.py)
     api/forwarded/<2 hex>/…           answers to questions of other kinds (shelf.py)
+    jobs/<id>.json                    warm-up jobs
+    mounts/<type>/<org>/<repo>/…      what was put into the public directory
     access/<type>/<org>/<repo>/…      remembered decisions about callers
     traffic/<hour>/<worker>.json      what was served, for a day (upkeep/traffic.py)
     run/                              leases and rejections of this boot
@@ -62,6 +64,12 @@ class Layout:
 
     def access(self, repo: RepoRef, *names: str) -> Path:
         return self._of(self.root / "access", repo, names)
+
+    def job(self, id: str) -> Path:
+        return self.root / "jobs" / f"{file_name(id)}.json"
+
+    def mount(self, repo: RepoRef) -> Path:
+        return self._of(self.root / "mounts", repo, ("mount",))
 
     def key(self, name: str) -> Path:
         """A secret of this cache's own; never shown."""

@@ -329,8 +329,21 @@ def test_lines__none_but_offline__is_fine(load):
             " found 'a/b'",
         ),
         (
-            "warmup: {jobs: []}",
-            "ds.yaml:1: warmup.jobs: expected nothing, as warm-up is not built yet; found an unknown key",
+            "alerts: {hooks: []}",
+            "ds.yaml:1: alerts.hooks: expected nothing, as alerts are not built yet; found an unknown key",
+        ),
+        (
+            'warmup: {jobs: [{repo: org/x, every: 6h, at: "03:00"}]}',
+            "ds.yaml:1: warmup.jobs[0]: expected either `every` or `at`; found a mapping",
+        ),
+        (
+            "warmup: {jobs: [{repo: org/x, every: 6 hours}]}",
+            'ds.yaml:1: warmup.jobs[0].every: expected null, or seconds or a time such as "6h", at least a minute;'
+            " found '6 hours'",
+        ),
+        (
+            "warmup: {limits: [{start: 08:00, stop: 20:00}]}",
+            'ds.yaml:1: warmup.limits[0].stop: expected a time of day, "00:00" to "23:59", in quotes; found 1200',
         ),
         (
             "cleaning: []",
