@@ -14,6 +14,7 @@ from dingospeed.errors import BadRequest, DingospeedError, Forbidden, Moved, Ref
 from dingospeed.services import connect
 from dingospeed.web import (
     admin,
+    cas,
     changes,
     cors,
     gate,
@@ -30,7 +31,7 @@ from dingospeed.web import (
     status,
     watching,
 )
-from dingospeed.web.asking import install_services, request_id, sent_path
+from dingospeed.web.asking import install_services, own_prefix, request_id, sent_path
 from dingospeed.web.transfers import Transfers
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ _PARTS = (
     git,
     registry,
     hub_api,
+    cas,
     changes,
     admin,
     status,
@@ -79,7 +81,7 @@ def _is_api() -> bool:
 
 def _moved(move: Moved) -> Response:
     """The one redirect there is: to the repo's name of today, relative, query and all."""
-    location = paths.renamed(request.view_args or {}, sent_path(), move.to)
+    location = own_prefix() + paths.renamed(request.view_args or {}, sent_path(), move.to)
     return Response("", move.status, headers={"Location": location})
 
 

@@ -163,12 +163,13 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class FileMeta:
-    """A file of a repo at a commit, and the content it has there."""
+    """A file of a repo at a commit, and the content it has there. *xet_hash*: if the Hub told one."""
 
     repo: RepoRef
     commit: str
     path: str
     blob: Blob
+    xet_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

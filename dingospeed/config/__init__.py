@@ -14,9 +14,9 @@ from dingospeed.config.settings import (
     Settings,
     Timeouts,
     Upstream,
-    Xet,
 )
 from dingospeed.config.show import describe
+from dingospeed.config.xet import Xet
 
 __all__ = [
     "CONFIG_VARIABLE",

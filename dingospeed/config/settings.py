@@ -20,6 +20,7 @@ from dingospeed.config.kinds import ByteCount, FilePath, Network, Refused, RepoG
 from dingospeed.config.lines import Line
 from dingospeed.config.mounts import Mounts
 from dingospeed.config.warmup import Warmup
+from dingospeed.config.xet import Xet
 
 _KIB, _MIB = 1 << 10, 1 << 20
 
@@ -207,10 +208,6 @@ class Download(Section):
         if not isinstance(when, str) and not 0 < when < 1:
             raise ValueError("not a share")
         return when
-
-
-class Xet(Section):
-    mode: Literal["hide"] = Field(default="hide", description='"hide"')
 
 
 class Admin(Section):

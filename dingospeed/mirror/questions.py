@@ -27,7 +27,7 @@ _NONSENSE = (400, 414, 422)
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The JSON *value* of a 200, without Xet, and its headers."""
+    """The JSON *value* of a 200, as a rule without Xet, and its headers."""
 
     value: Any
     headers: Mapping[str, str]
@@ -54,11 +54,13 @@ class Questions:
         form: bytes | None = None,
         is_public: bool = False,
         is_urgent: bool = True,
+        keeps_xet: bool = False,
     ) -> Answered:
         """The answer to ``/api/<type>/<id><suffix>``; POSTed when there is a *form*.
 
         *is_public*: what is asked was public when last looked at, or tells itself whether it is.
         *is_urgent*: there is no older answer that would do, so that a short rate limit is waited for.
+        *keeps_xet*: what the Hub tells of Xet stays in the value, which then is for nobody outside.
         Raises Moved, a Refusal in the Hub's words to this caller, or UpstreamError.
         """
         path = repo.api_path + suffix
@@ -80,7 +82,8 @@ class Questions:
         if answer.status != 200:
             raise _no(line, answer, repo, caller, revision)
         try:
-            return Answered(without_xet(json.loads(answer.body)), answer.headers)
+            value = json.loads(answer.body)
+            return Answered(value if keeps_xet else without_xet(value), answer.headers)
         except (ValueError, RecursionError) as error:
             raise NoLine(f"line {line.name} answered something else than JSON") from error
 

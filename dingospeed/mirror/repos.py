@@ -12,6 +12,7 @@ from dingospeed.mirror.access import Access
 from dingospeed.mirror.metadata import DEFAULT_REVISION, Metadata
 from dingospeed.mirror.tree import Entry, Tree, masked
 from dingospeed.mirror.trees import Trees
+from dingospeed.mirror.xet import Offers
 from dingospeed.model import Caller, RepoRef
 
 
@@ -27,10 +28,11 @@ class Listing:
 class Repos:
     """Answers about repos, for callers."""
 
-    def __init__(self, *, metadata: Metadata, trees: Trees, access: Access) -> None:
+    def __init__(self, *, metadata: Metadata, trees: Trees, access: Access, offers: Offers) -> None:
         self._metadata = metadata
         self._trees = trees
         self._access = access
+        self._offers = offers
 
     def info(self, repo: RepoRef, revision: str | None, caller: Caller, *, has_blobs: bool) -> dict[str, Any]:
         """The repo's info at *revision*, None for the default branch; with identities of files if wished."""
@@ -64,7 +66,7 @@ class Repos:
         stop = len(entries) if limit is None else start + limit
         following = cursors.cursor_after(entries[stop - 1]) if stop < len(entries) else None
         page = entries[start:stop]
-        return Listing(found.commit, page if may_see else masked(page), following)
+        return Listing(found.commit, self._shown(page, may_see_identities=may_see), following)
 
     def paths(
         self, repo: RepoRef, revision: str, paths: Iterable[str], caller: Caller
@@ -74,7 +76,7 @@ class Repos:
         self._access.to_listing(repo, caller)
         may_see = self._may_see_identities(repo, caller)
         entries = self._tree(repo, found.commit, caller, may_see_identities=may_see).named(paths)
-        return found.commit, entries if may_see else masked(entries)
+        return found.commit, self._shown(entries, may_see_identities=may_see)
 
     def refs(self, repo: RepoRef, caller: Caller, *, has_pull_requests: bool) -> dict[str, Any]:
         self._access.to_listing(repo, caller)
@@ -90,6 +92,9 @@ class Repos:
             # Clients keep what they are shown of a commit for ever.
             raise NoLine("nobody who answers may see the identities of these files")
         return tree
+
+    def _shown(self, entries: list[Entry], *, may_see_identities: bool) -> list[Entry]:
+        return self._offers.shown(entries) if may_see_identities else masked(entries)
 
     def _may_see_identities(self, repo: RepoRef, caller: Caller) -> bool:
         """As on the Hub: a gated repo is listed to everyone, but what its LFS files hold is starred out."""

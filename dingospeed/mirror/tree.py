@@ -1,7 +1,7 @@
 """The whole recursive tree of a commit, and every answer that can be made from it.
 
-Entries are kept as the Hub gave them (`type`, `path`, `size`, `oid`, and `lfs` for LFS
-files), without Xet, in the Hub's order.
+Entries are kept as the Hub gave them (`type`, `path`, `size`, `oid`, and `lfs` and `xetHash` for LFS
+files), in the Hub's order. What clients are shown of the last is for mirror/xet.py to say.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from dingospeed.errors import EntryNotFound, UpstreamError
+from dingospeed.mirror.xet import without_xet, xet_hash_of
 from dingospeed.model import Blob, FileMeta, RepoRef, is_etag
 
 Entry = dict[str, Any]
@@ -44,6 +45,16 @@ class Tree:
         """The files of git-lfs by their sha256."""
         return {entry["lfs"]["oid"]: entry for entry in self.files() if entry.get("lfs")}
 
+    def by_xet_hash(self, hash: str) -> FileMeta | None:
+        """The LFS file that Xet knows by *hash*: the Hub's or, for want of one, its sha256."""
+        entry = self._by_xet_hash.get(hash)
+        return file_of(self.repo, self.commit, entry) if entry is not None else None
+
+    @cached_property
+    def _by_xet_hash(self) -> dict[str, Entry]:
+        told = {entry["xetHash"]: entry for entry in self.lfs_files.values() if xet_hash_of(entry)}
+        return {**self.lfs_files, **told}
+
     def files(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.get("type") == "file"]
 
@@ -73,7 +84,8 @@ class Tree:
 def masked(entries: Iterable[Entry]) -> list[Entry]:
     """A copy of *entries* as the Hub shows them to callers without access: LFS identities starred out."""
     return [
-        {**entry, "lfs": {**entry["lfs"], "oid": _MASK}} if entry.get("lfs") else entry for entry in entries
+        {**without_xet(entry), "lfs": {**entry["lfs"], "oid": _MASK}} if entry.get("lfs") else entry
+        for entry in entries
     ]
 
 
@@ -88,7 +100,7 @@ def file_of(repo: RepoRef, commit: str, entry: Entry) -> FileMeta:
     size = lfs.get("size") if lfs else entry.get("size")
     if not isinstance(etag, str) or not is_etag(etag) or not isinstance(size, int) or size < 0:
         raise UpstreamError(f"{repo} {entry.get('path')}: upstream does not tell its identity")
-    return FileMeta(repo, commit, entry["path"], Blob(etag, size))
+    return FileMeta(repo, commit, entry["path"], Blob(etag, size), xet_hash_of(entry))
 
 
 def _is_masked(entry: Entry) -> bool:

@@ -86,6 +86,11 @@ class Trees:
             return tree
         return self._fetch(repo, commit, caller, PATIENCE_S)
 
+    def again(self, repo: RepoRef, commit: str, caller: Caller) -> Tree:
+        """As `get`, but as it is told now: a commit stays the same, what is told of it may grow."""
+        key = ("tree again", repo, commit, self._questions.asker(repo, caller))
+        return self._together.ask(key, lambda: self._fetched(repo, commit, caller), caller)
+
     def file(self, repo: RepoRef, commit: str, path: str, caller: Caller) -> FileMeta:
         """One file. Raises EntryNotFound, another Refusal, or UpstreamError."""
         tree = self.held(repo, commit)
@@ -104,7 +109,7 @@ class Trees:
         def ask() -> list[Entry]:
             is_public = shapes.is_known_public(self._documents, self._layout, repo)
             answered = self._questions.ask(
-                repo, suffix, caller, revision=commit, form=form, is_public=is_public
+                repo, suffix, caller, revision=commit, form=form, is_public=is_public, keeps_xet=True
             )
             return _entries(answered.value)
 
@@ -119,17 +124,18 @@ class Trees:
 
         def fetch() -> Tree:
             with self._together.alone(f"tree {repo} {commit}", timeout_s=_TOGETHER_S):
-                tree = self.held(repo, commit)
-                if tree is None:
-                    tree = Tree(repo, commit, self._pages(repo, commit, caller))
-                    # Identities with a mask on are nobody's identities: shown to this caller, not kept.
-                    if not tree.is_masked:
-                        self._documents.write(self._layout.api(repo, "trees", commit), tree.entries)
-                        self._keep(tree)
-                return tree
+                return self.held(repo, commit) or self._fetched(repo, commit, caller)
 
         key = ("tree", repo, commit, self._questions.asker(repo, caller))
         return self._together.ask(key, fetch, caller, wait_s=wait_s)
+
+    def _fetched(self, repo: RepoRef, commit: str, caller: Caller) -> Tree:
+        tree = Tree(repo, commit, self._pages(repo, commit, caller))
+        # Identities with a mask on are nobody's identities: shown to this caller, not kept.
+        if not tree.is_masked:
+            self._documents.write(self._layout.api(repo, "trees", commit), tree.entries)
+            self._keep(tree)
+        return tree
 
     def _keep(self, tree: Tree) -> Tree:
         with self._lock:
@@ -141,7 +147,9 @@ class Trees:
         is_public = shapes.is_known_public(self._documents, self._layout, repo)
         suffix = f"/tree/{commit}?recursive=true&expand=false"
         for _ in range(_MAX_PAGES):
-            answered = self._questions.ask(repo, suffix, caller, revision=commit, is_public=is_public)
+            answered = self._questions.ask(
+                repo, suffix, caller, revision=commit, is_public=is_public, keeps_xet=True
+            )
             entries += _entries(answered.value)
             following = _NEXT.search(answered.headers.get("Link", ""))
             if following is None:

@@ -19,6 +19,7 @@ from dingospeed.metrics import Metrics
 from dingospeed.mirror import changes
 from dingospeed.mirror.absences import Absences
 from dingospeed.mirror.access import Access, AccessTimes
+from dingospeed.mirror.cas import Cas
 from dingospeed.mirror.changes import Changes
 from dingospeed.mirror.cleaned import Cleaner
 from dingospeed.mirror.files import Files
@@ -33,10 +34,12 @@ from dingospeed.mirror.repos import Repos
 from dingospeed.mirror.rules import Globs, NodeToken, NodeTokenRule, RepoRules
 from dingospeed.mirror.together import Together
 from dingospeed.mirror.trees import Trees
+from dingospeed.mirror.xet import Offers
 from dingospeed.services.downloads import lines_of, readers_of, share_of
 from dingospeed.services.group import Group, group_of
 from dingospeed.services.warmup import WarmUp, schedule, warm_up_of
 from dingospeed.services.watch import Watch, watch_of
+from dingospeed.services.xet import cas_of, offers_of
 from dingospeed.sources.chain import Chain, Persistence
 from dingospeed.sources.lfs import LfsObjects
 from dingospeed.store.blobs import Blobs
@@ -74,6 +77,8 @@ class Services:
     git: Git
     lfs: Lfs
     warm_up: WarmUp
+    offers: Offers
+    cas: Cas | None
     timetable: Timetable
     group: Group | None
     watch: Watch
@@ -178,6 +183,8 @@ def connect(settings: Settings) -> Services:
         demand=demand,
     )
     schedule(settings, warm_up, timetable)
+    offers = offers_of(settings)
+    make_cas = partial(Cas, access=access, trees=trees, files=files, blobs=blobs, rules=repo_rules)
     cleaner = Cleaner(addresses=[line.url for line in settings.upstream.lines])
     return Services(
         settings=settings,
@@ -199,7 +206,7 @@ def connect(settings: Settings) -> Services:
             together=together,
             ttl_s=settings.metadata.ttl_s,
         ),
-        repos=Repos(metadata=metadata, trees=trees, access=access),
+        repos=Repos(metadata=metadata, trees=trees, access=access, offers=offers),
         forward=Forward(
             lines=lines,
             access=access,
@@ -229,6 +236,8 @@ def connect(settings: Settings) -> Services:
             layout=layout,
         ),
         warm_up=warm_up,
+        offers=offers,
+        cas=cas_of(settings, layout, make_cas),
         group=group_of(settings, layout, leases, metrics),
         timetable=timetable,
         watch=watch_of(

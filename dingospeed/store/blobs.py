@@ -122,12 +122,21 @@ class Blobs:
 
     def rejections(self, blob: Blob) -> int:
         """How often content of *blob* came with a wrong hash, until an hour after the last time."""
+        status = self._last_rejection(blob)
+        return status.st_size if status is not None else 0
+
+    def rejected_at(self, blob: Blob) -> float | None:
+        """When that was the last time, in seconds since the epoch; None when it is not remembered."""
+        status = self._last_rejection(blob)
+        return status.st_mtime if status is not None else None
+
+    def _last_rejection(self, blob: Blob) -> os.stat_result | None:
         try:
             status = self._layout.lease(_rejections_key(blob)).stat()
         except FileNotFoundError:
-            return 0
+            return None
         # By then whoever got wrong bytes has given up, and a line that sent them has another chance.
-        return status.st_size if time.time() - status.st_mtime < _REMEMBER_S else 0
+        return status if time.time() - status.st_mtime < _REMEMBER_S else None
 
 
 def _keep_last_use(fd: int, status: os.stat_result) -> None:

@@ -21,6 +21,7 @@ _SERVICES = "dingospeed"
 _TRANSFERS = "dingospeed-transfers"
 _MAX_TOKEN = 1024
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?\Z", re.ASCII)
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,8}\Z", re.ASCII)
 _SENT_AS_IS = "%/:@!$&'()*+,;=~-._[]"
 
 
@@ -43,11 +44,13 @@ def transfers() -> Transfers:
 
 def caller() -> Caller:
     """Who asks, by the token they sent. Raises BadRequest for a token that can be none."""
+    return named(bearer())
+
+
+def bearer() -> str:
+    """The token in the request's Authorization header, "" when there is none."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token:
-        return named("")
-    return named(token)
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def named(token: str) -> Caller:
@@ -92,14 +95,24 @@ def request_id() -> str:
 def own_url() -> str:
     """The address the client used for us, without a slash at the end.
 
-    The host is what it sent, or what a trusted proxy says that it sent; gunicorn sees to the scheme.
+    Host and path are what it sent, or what a trusted proxy says that it sent; gunicorn sees to the scheme.
     """
-    host = request.headers.get("Host", "")
-    if _is_trusted(request.remote_addr or "", services().settings.server.trusted_proxies):
-        host = request.headers.get("X-Forwarded-Host", "").rpartition(",")[2].strip() or host
+    host = _told_by_proxy("X-Forwarded-Host") or request.headers.get("Host", "")
     if not _HOST.match(host):
         host = f"{request.environ['SERVER_NAME']}:{request.environ['SERVER_PORT']}"
-    return f"{request.scheme}://{host}"
+    return f"{request.scheme}://{host}{own_prefix()}"
+
+
+def own_prefix() -> str:
+    """The path under which a trusted proxy says that it serves us, such as "/hf"; "" for its root."""
+    prefix = _told_by_proxy("X-Forwarded-Prefix").rstrip("/")
+    return prefix if _PREFIX.match(prefix) else ""
+
+
+def _told_by_proxy(header: str) -> str:
+    """What the nearest proxy says in *header*, "" when it is not a trusted one or says nothing."""
+    is_trusted = _is_trusted(request.remote_addr or "", services().settings.server.trusted_proxies)
+    return request.headers.get(header, "").rpartition(",")[2].strip() if is_trusted else ""
 
 
 def _is_address(text: str) -> bool:

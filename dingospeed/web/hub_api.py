@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 from flask import Blueprint, Response, request
 
-from dingospeed.errors import BadRequest, Forbidden, UpstreamError
+from dingospeed.errors import BadRequest, UpstreamError
 from dingospeed.mirror.forward import Question
 from dingospeed.model import REPO_TYPES
 from dingospeed.web import paths, replies
@@ -85,22 +85,6 @@ def refs(kind: str, id: str) -> Response:
 def auth_check(kind: str, id: str) -> Response:
     services().repos.check_access(paths.repo_of_api(kind, id), caller())
     return Response("OK", content_type="text/plain; charset=utf-8")
-
-
-@blueprint.get("/<kind>/<id:id>/xet-read-token/<revision:revision>")
-def xet_read_token(kind: str, id: str, revision: str) -> Response:
-    # Asked by clients that saw the Hub itself before: their tree cache still knows Xet hashes.
-    services().repos.check_access(paths.repo_of_api(kind, id), caller())
-    raise NotHere(
-        "This mirror serves files over plain HTTP. Set HF_HUB_DISABLE_XET=1, or delete the"
-        " 'trees' folder of this repo in your Hugging Face cache, and try again."
-    )
-
-
-class NotHere(Forbidden):
-    """A route of the Hub that this mirror does not have, with what to do instead."""
-
-    status = 404
 
 
 @blueprint.get("/agent-harnesses")

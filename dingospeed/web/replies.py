@@ -6,7 +6,7 @@ import json
 import mimetypes
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +23,7 @@ from dingospeed.errors import (
     UpstreamError,
 )
 from dingospeed.mirror.files import OpenFile
+from dingospeed.mirror.xorbs import Block, pack
 from dingospeed.model import FileMeta, Piece, Span
 from dingospeed.web.body import Body, OnEnd
 
@@ -67,20 +68,55 @@ def file(opened: OpenFile, *, begin: Callable[[Body, int], OnEnd]) -> Response:
     headers["X-Cache"] = opened.cache
     if request.if_none_match.contains_weak(meta.blob.etag):
         return Response(status=304, headers=headers)
-    span = range_of(request.headers.get("Range"), meta.blob.size) if request.method == "GET" else None
+    span = _range_asked(meta.blob.size)
     if span is not None and not _may_serve(span, opened):
         span = None
+    return _content(span, meta.blob.size, headers, read=opened.read, begin=begin)
+
+
+def file_info(meta: FileMeta, told: dict[str, Any], type: str) -> Response:
+    """What is *told* of a file in place of its content: JSON of that *type*, under the file's headers."""
+    told = {**told, "size": meta.blob.size, "etag": f'"{meta.blob.etag}"'}
+    return Response(_compact(told), headers={**_file_headers(meta), "Content-Type": type})
+
+
+def xorb(opened: OpenFile, block: Block, *, begin: Callable[[Body, int], OnEnd]) -> Response:
+    """A block of the file in the form of Xet, 200 or 206; *begin* as for `file`, and it raises as that."""
+    headers = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream", "X-Cache": opened.cache}
+
+    def read(packed: Span) -> Iterator[Piece]:
+        # Not only the first header is waited for, which can be had without any content.
+        return pack(_primed(opened.read(block.content_of(packed))), block, packed)
+
+    size = block.packed_bytes
+    return _content(_range_asked(size), size, headers, read=read, begin=begin)
+
+
+def _content(
+    span: Span | None,
+    size: int,
+    headers: dict[str, str],
+    *,
+    read: Callable[[Span], Iterator[Piece]],
+    begin: Callable[[Body, int], OnEnd],
+) -> Response:
+    """206 with *span* of *size* bytes, 200 with all of them when it is None; for HEAD without a body."""
     status = 200
     if span is not None:
-        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{meta.blob.size}"
+        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{size}"
         status = 206
-    span = span or meta.blob.whole
+    span = span or Span(0, size)
     headers["Content-Length"] = str(len(span))
     if request.method == "HEAD":
         return Response(status=status, headers=headers)
-    body = Body(_primed(opened.read(span)))
+    body = Body(_primed(read(span)))
     body.when_ended(begin(body, len(span)))
     return Response(body, status, headers=headers, direct_passthrough=True)
+
+
+def _range_asked(size: int) -> Span | None:
+    """As `range_of`; no range of HEAD counts."""
+    return range_of(request.headers.get("Range"), size) if request.method == "GET" else None
 
 
 def range_of(header: str | None, size: int) -> Span | None:
@@ -141,11 +177,11 @@ def _file_headers(meta: FileMeta) -> dict[str, str]:
     }
 
 
-def _primed(pieces: Iterator[Piece]) -> Iterator[Piece]:
+def _primed(pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
     """The same pieces, the first of them fetched now."""
     first = next(pieces, b"")
 
-    def all_of_them() -> Iterator[Piece]:
+    def all_of_them() -> Generator[Piece, None, None]:
         try:
             yield first
             yield from pieces

@@ -29,6 +29,7 @@ _KINDS = {
     "git": "git",
     "registry": "registry",
     "changes": "change",
+    "cas": "xet",
 }
 
 

@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from dingospeed.model import RepoRef
 from dingospeed.web import paths
 from dingospeed.web.asking import caller, services
-from dingospeed.web.sending import send
+from dingospeed.web.cas import send_offering
 
 blueprint = Blueprint("resolve", __name__)
 
@@ -26,4 +26,4 @@ def resolve_cache(kind: str, id: str, revision: str, path: str) -> Response:
 def _file(repo: RepoRef, revision: str, path: str) -> Response:
     who = caller()
     opened = services().files.open(repo, paths.revision_of(revision), paths.path_of(path), who)
-    return send(opened, who)
+    return send_offering(opened, who)

@@ -292,7 +292,10 @@ def test_lines__none_but_offline__is_fine(load):
             "ds.yaml:4: upstream.lines[0].proxy: expected null, or an http, https, socks5 or socks5h URL of host and"
             " port; found 'gopher://x'",
         ),
-        ("xet: {mode: serve}", "ds.yaml:1: xet.mode: expected \"hide\"; found 'serve'"),
+        (
+            "xet: {mode: serve}",
+            'ds.yaml:1: xet.mode: expected "auto", "on" or "off"; found \'serve\'',
+        ),
         ("log: 5", "ds.yaml:1: log: expected a mapping with level, format, access; found 5"),
         ("- log", "ds.yaml:1: expected sections with settings; found a list"),
         ("server: {prot: 1}", "ds.yaml:1: server.prot: expected 'port', perhaps; found an unknown key"),

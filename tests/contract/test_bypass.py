@@ -4,7 +4,9 @@ import contextlib
 import http.client
 import json
 import threading
+import time
 from collections import Counter
+from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from urllib.parse import urlsplit
 
@@ -12,8 +14,10 @@ import pytest
 
 from dingospeed.testing import FakeHub
 from dingospeed.testing.gitserver import ACTION_SECRET, LFS_JSON
+from tests import xet
 from tests.contract.asking import (
     BIG,
+    BIG_BYTES,
     EMPTY,
     FORM,
     LET_IN,
@@ -27,6 +31,7 @@ from tests.contract.asking import (
     pages,
     resolve,
 )
+from tests.harness import hashes, sha256_file
 
 pytestmark = pytest.mark.server
 
@@ -245,32 +250,55 @@ def test_28_next_page__of_trees_and_lists__on_the_address_the_client_used(
 SERVER = {"host": "127.0.0.1", "port": 0, "workers": 2}
 
 
-def test_29_xet_read_token__by_default__clear_refusal_and_never_forwarded(hub, make_repo, mirror):
+def test_29_xet_read_token__as_configured__our_own_cas_or_a_clear_refusal_and_never_forwarded(
+    hub, make_repo, mirror, make_mirror
+):
+    without = make_mirror(hub, xet={"mode": "off"})
     for type in ("models", "datasets", "spaces"):
         repo = make_repo(type=type)
-        for revision in ("main", repo.branches["main"], "refs%2Fpr%2F1"):
+        for revision in ("main", repo.branches["main"]):
             for token in (None, LET_IN):
-                status, headers, body = mirror.json(api(repo, f"/xet-read-token/{revision}"), token=token)
-                assert status == 404
-                assert "HF_HUB_DISABLE_XET=1" in headers["X-Error-Message"]
-                assert body["error"] == headers["X-Error-Message"]
-                assert (
-                    names_xet({name: value for name, value in headers.items() if name != "X-Error-Message"})
-                    == []
-                )
+                path = api(repo, f"/xet-read-token/{revision}")
+                status, headers, body = mirror.json(path, token=token)
+                assert status == 200
+                assert headers["X-Xet-Cas-Url"] == body["casUrl"] == f"{mirror.url}/-/xet"
+                assert headers["X-Xet-Access-Token"] == body["accessToken"]
+                assert int(headers["X-Xet-Token-Expiration"]) == body["exp"] > time.time() + 60
+                assert all(host not in f"{headers}{body}" for host in hosts_of(hub))
+
+                status, headers, body = without.json(path, token=token)
+                assert (status, body["error"]) == (404, headers["X-Error-Message"])
+                assert "HF_HUB_DISABLE_XET=1" in body["error"]
+                assert [line for line in names_xet(headers) if "X-Error-Message" not in line] == []
     assert hub.select(route="xet-read-token") == []
 
 
-def test_30_poisoned_client__own_cas_is_not_there__gets_the_documented_error(
-    hub, make_repo, mirror, make_client
-):
-    """Its listing of that commit came from the Hub itself, with Xet hashes in it."""
+@pytest.fixture
+def poisoned(hub, make_repo, make_client):
+    """A repo, and a client whose listing of it came from the Hub itself, with Xet hashes in it."""
     repo = make_repo()
     client = make_client(hub.url, HF_HUB_DISABLE_XET="1")
     client.snapshot(repo.id, allow_patterns=[SMALL])
     (listing,) = client.home.glob("hub/*/trees/*.json")
     assert repo.entry(BIG).xet_hash in listing.read_text()
-    client.endpoint, client.variables = mirror.url, {}
+    client.variables = {}
+    hub.reset_counters()
+    return repo, client, listing
+
+
+def test_30_poisoned_client__own_cas__downloads_without_noticing(hub, poisoned, mirror):
+    repo, client, _ = poisoned
+    client.endpoint = mirror.url
+
+    assert client.snapshot(repo.id) == {path: repo.sha256(path) for path in repo.files()}
+    assert hub.select(route="xet-read-token") == []
+    # By Xet it was: a client that was told hashes asks no HEAD.
+    assert f"/-/xet/blocks/{repo.sha256(BIG)}/0 " in mirror.log()
+
+
+def test_poisoned_client__no_cas__gets_the_documented_error(hub, poisoned, make_mirror):
+    repo, client, listing = poisoned
+    client.endpoint = make_mirror(hub, xet={"mode": "off"}).url
 
     process = client.start(f"snapshot_download({repo.id!r})")
     _, errors = process.communicate(timeout=60)
@@ -356,3 +384,61 @@ def test_33_token__of_the_caller__to_the_hub_and_nobody_else(lone_hub, make_repo
         assert {call.authorization for call in lone_hub.select(host="hub")} >= {"ann"}
         assert lone_hub.leaks == second.leaks == []
         assert Counter(call.authorization for call in second.calls).keys() <= {None}
+
+
+def test_34_own_cas__by_the_route_of_each_hf_xet__right_bytes_and_an_end(make_repo, mirror):
+    repo = make_repo(gated="auto")
+    content, hash = repo.content(BIG), repo.entry(BIG).xet_hash
+    told = mirror.json(api(repo, "/xet-read-token/main"), token=LET_IN)[2]
+    prefix = told["casUrl"].removeprefix(mirror.url)
+
+    def ask_for(route, first=None, last=None):
+        asked = {} if first is None else {"Range": f"bytes={first}-{last}"}
+        return mirror.get(f"{prefix}/{route}/{hash}", token=told["accessToken"], headers=asked)
+
+    def fetch(url, first, last):
+        path = url.removeprefix(mirror.url)
+        status, _, body = mirror.get(path, headers={"Range": f"bytes={first}-{last}"})
+        assert status == 206
+        return body
+
+    for route in xet.ROUTES:
+        for first, last in ((None, None), (0, 2**30), (5, 5), (700_000, len(content) - 1)):
+            status, _, body = ask_for(route, first, last)
+            assert status == 200
+            expected = content if last is None else content[first : last + 1]
+            assert xet.content_of(json.loads(body), fetch, len(expected)) == expected, route
+        assert ask_for(route, len(content), len(content) + 9)[0] == 416
+    # The address of a block is enough, and nothing less is.
+    for _, _, part in xet.parts_of(json.loads(ask_for("v2/reconstructions")[2])):
+        path = part.url.removeprefix(mirror.url)
+        assert mirror.get(path)[0] == 200
+        for changed in (path[:-9] + "AAAA" + path[-5:], path.partition("?")[0]):
+            assert mirror.get(changed)[0] == 403
+
+
+def test_35_file_above_the_limit_of_clients__offered_by_xet_and_only_that_one(
+    hub, make_repo, make_mirror, make_client
+):
+    limit = BIG_BYTES // 2
+    repo, mirror = make_repo(), make_mirror(hub, xet={"above_bytes": limit})
+    limited = f"""
+        from huggingface_hub import constants
+        constants.MAX_HTTP_DOWNLOAD_SIZE = {limit}
+        print(json.dumps(%s({repo.id!r}, %s)))
+    """
+    offered = [path for path in (BIG, MORE, SMALL) if names_xet(ask(mirror.url, resolve(repo, path))[0])]
+    (listed,) = [entry["path"] for entry in mirror.json(api(repo, "/tree/main"))[2] if "xetHash" in entry]
+    assert offered == [listed] == [BIG]
+
+    one, all_of_them = make_client(mirror.url), make_client(mirror.url)
+    found = Path(one.run(limited % ("hf_hub_download", f"filename={BIG!r}")))
+    snapshot = Path(all_of_them.run(limited % ("snapshot_download", "")))
+
+    assert sha256_file(found) == repo.sha256(BIG)
+    assert hashes(snapshot) == {path: repo.sha256(path) for path in repo.files()}
+    # Without, the limit is what it is.
+    plain = make_client(mirror.url, HF_HUB_DISABLE_XET="1").start(
+        limited % ("hf_hub_download", f"filename={BIG!r}")
+    )
+    assert "too large to be downloaded" in plain.communicate(timeout=60)[1]

@@ -223,7 +223,7 @@ def test_answers__all_kinds__name_no_upstream_and_no_xet(hub, repo, mirror):
                 f"{api}/tree/main{rest}"
                 for rest in ("", "?recursive=true", "?limit=5", "?expand=true", "/many")
             ),
-            *(f"{api}/{rest}" for rest in ("refs", "commits/main", "xet-read-token/main", "nothing")),
+            *(f"{api}/{rest}" for rest in ("refs", "commits/main", "nothing")),
             *("/api/models?search=org&limit=1", "/api/whoami-v2", "/api/models/org/none"),
             *(f"{files}/{rest}" for rest in ("main/a.txt", "main/big.bin", "main/none", "none/a.txt")),
             *("/org/none/resolve/main/x", "/metrics", "/", "/-/healthz"),
