@@ -86,6 +86,24 @@ class Metrics:
             ("line",),
             registry=registry,
         )
+        self.upstream_calls = Counter(
+            "dingospeed_upstream_calls_total",
+            "Requests sent over a line, by rate-limit bucket and what came back.",
+            ("line", "bucket", "result"),
+            registry=registry,
+        )
+        self.upstream_call_seconds = Histogram(
+            "dingospeed_upstream_call_seconds",
+            "How long a line took to begin its answer, by rate-limit bucket.",
+            ("line", "bucket"),
+            registry=registry,
+            buckets=_LATENCIES_S,
+        )
+        self.upstream_retries = Counter(
+            "dingospeed_upstream_retries_total",
+            "Rounds over all lines that were begun because the one before brought nothing.",
+            registry=registry,
+        )
         self.upstream_failures = Counter(
             "dingospeed_upstream_failures_total",
             "Reads of files that a line broke off or refused, by line.",
@@ -105,6 +123,60 @@ class Metrics:
             ("line", "bucket"),
             registry=registry,
             multiprocess_mode="livemostrecent",
+        )
+        self.fill_results = Counter(
+            "dingospeed_fills_total",
+            "Segments filled, by how it ended; elsewhere: another worker was at it.",
+            ("result",),
+            registry=registry,
+        )
+        self.lease_wait_seconds = Histogram(
+            "dingospeed_lease_wait_seconds",
+            "How long a lease that another held was waited for.",
+            registry=registry,
+            buckets=_LATENCIES_S,
+        )
+        self.verify_seconds = Histogram(
+            "dingospeed_verify_seconds",
+            "How long the hashing of a blob took, without the waits for its bytes.",
+            registry=registry,
+            buckets=_TRANSFERS_S,
+        )
+        self.disk_size_bytes = Gauge(
+            "dingospeed_disk_size_bytes",
+            "What the disk of the cache can hold.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self.disk_free_bytes = Gauge(
+            "dingospeed_disk_free_bytes",
+            "What can still be written to the disk of the cache.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self.worker_lag_seconds = Gauge(
+            "dingospeed_worker_lag_seconds",
+            "How late the event loop of each worker was at worst in the last minute.",
+            registry=registry,
+            multiprocess_mode="liveall",
+        )
+        self.worker_memory_bytes = Gauge(
+            "dingospeed_worker_memory_bytes",
+            "Memory that each worker has in use.",
+            registry=registry,
+            multiprocess_mode="liveall",
+        )
+        self.worker_cpu_seconds = Gauge(
+            "dingospeed_worker_cpu_seconds",
+            "Processor time that each worker has used since its start.",
+            registry=registry,
+            multiprocess_mode="liveall",
+        )
+        self.worker_open_files = Gauge(
+            "dingospeed_worker_open_files",
+            "Files and connections that each worker has open.",
+            registry=registry,
+            multiprocess_mode="liveall",
         )
         self.store_full = Counter(
             "dingospeed_store_full_total",

@@ -125,6 +125,8 @@ class Fetcher:
             error = StoreError(f"a fill failed: {failure}")
             log.exception("fill of %s segment %d", filling.blob.etag[:12], fill.segment)
         finally:
+            if error is not None:
+                self._metrics.fill_results.labels("failed").inc()
             filling.end(fill, error, elsewhere=is_elsewhere)
             self._fillings.leave(filling)
 
@@ -132,10 +134,12 @@ class Fetcher:
         """Fill under the segment's lease; False when another process has it."""
         lease = self._leases.try_acquire(filling.key(fill.segment))
         if lease is None:
+            self._metrics.fill_results.labels("elsewhere").inc()
             return False
         with lease, self._metrics.fills.track_inprogress():
             for hole in _holes(filling, fill.segment, start):
                 self._fill_hole(filling, fill, hole)
+        self._metrics.fill_results.labels("complete").inc()
         return True
 
     def _fill_hole(self, filling: Filling, fill: Fill, hole: Span) -> None:

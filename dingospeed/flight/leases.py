@@ -51,10 +51,16 @@ class Lease:
 
 
 class Leases:
-    """Hands out leases; *path_of* gives the lease file of a key."""
+    """Hands out leases; *path_of* gives the lease file of a key.
 
-    def __init__(self, *, path_of: Callable[[str], Path]) -> None:
+    *observe* is told of each wait for a lease, in seconds.
+    """
+
+    def __init__(
+        self, *, path_of: Callable[[str], Path], observe: Callable[[float], None] = lambda waited_s: None
+    ) -> None:
         self._path_of = path_of
+        self._observe = observe
 
     def try_acquire(self, key: str) -> Lease | None:
         """The lease, or None while someone else, here or in another process, holds it.
@@ -70,12 +76,15 @@ class Leases:
 
     def acquire(self, key: str, *, timeout_s: float) -> Lease | None:
         """As `try_acquire`, but waits. None when *timeout_s* have passed."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            lease = self.try_acquire(key)
-            if lease is not None or time.monotonic() >= deadline:
-                return lease
+        began = time.monotonic()
+        lease = self.try_acquire(key)
+        if lease is not None:
+            return lease
+        while lease is None and time.monotonic() < began + timeout_s:
             time.sleep(_POLL_S)
+            lease = self.try_acquire(key)
+        self._observe(time.monotonic() - began)
+        return lease
 
 
 def _acquire(path: Path) -> Lease | None:

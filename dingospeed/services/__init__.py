@@ -103,7 +103,7 @@ def connect(settings: Settings) -> Services:
     metrics = Metrics(registry)
     layout = Layout(settings.cache.repos)
     layout.prepare()
-    leases = Leases(path_of=layout.lease)
+    leases = Leases(path_of=layout.lease, observe=metrics.lease_wait_seconds.observe)
     blobs = Blobs(layout=layout, block_bytes=settings.download.block_bytes)
     documents = Documents(memory_bytes=settings.metadata.memory_bytes)
     lines = lines_of(settings, metrics)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from dingospeed.config import Settings
 from dingospeed.download.fetch import Fetcher, Pool
@@ -78,9 +79,13 @@ def lines_of(settings: Settings, metrics: Metrics) -> Lines:
             if budget.remaining is not None:
                 metrics.rate_remaining.labels(line.name, bucket).set(budget.remaining)
 
+    def observe_call(line: str, bucket: str, result: str, seconds: float) -> None:
+        metrics.upstream_calls.labels(line, bucket, result).inc()
+        metrics.upstream_call_seconds.labels(line, bucket).observe(seconds)
+
     if upstream.offline:
         return Lines(lines=[])
-    return Lines(
+    lines = Lines(
         lines=[
             Line(
                 name=line.name,
@@ -94,6 +99,7 @@ def lines_of(settings: Settings, metrics: Metrics) -> Lines:
                     connect_s=upstream.timeouts.connect_s,
                     read_s=upstream.timeouts.read_s,
                     ca_bundle=str(upstream.ca_bundle) if upstream.ca_bundle else None,
+                    observe=partial(observe_call, line.name),
                 ),
                 health=Health(
                     failures_to_down=upstream.failures_to_down,
@@ -107,6 +113,8 @@ def lines_of(settings: Settings, metrics: Metrics) -> Lines:
         ],
         observe=observe,
     )
+    lines.observe_all()  # So that a line is seen before it was ever used.
+    return lines
 
 
 def share_of(most: int, settings: Settings) -> int:

@@ -16,6 +16,7 @@ from dingospeed.upkeep.pseudonyms import Pseudonyms
 from dingospeed.upkeep.pulse import Pulse
 from dingospeed.upkeep.timetable import Timetable
 from dingospeed.upkeep.traffic import Traffic
+from dingospeed.upkeep.vitals import Vitals
 from dingospeed.upstream.lines import Lines
 
 _FORGET_EVERY_S = 600
@@ -51,7 +52,13 @@ def watch_of(
         return {"lag": asdict(pulse.lag), "lines": [_lasting(line) for line in lines.snapshot()]}
 
     board = Board(folder=shared_folder() or layout.run, documents=documents, traffic=traffic, facts=facts)
-    pulse = Pulse(on_beat=board.beat, at_end=board.close, observe=metrics.hub_lag.observe)
+    vitals = Vitals(metrics)
+
+    def beat() -> None:
+        board.beat()
+        vitals.show(pulse.lag)
+
+    pulse = Pulse(on_beat=beat, at_end=board.close, observe=metrics.hub_lag.observe)
     timetable.every(_FORGET_EVERY_S, "forget old traffic", traffic.forget_old)
     return Watch(
         board=board,

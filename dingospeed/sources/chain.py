@@ -150,6 +150,7 @@ class Chain:
             stop=stop_after_attempt(self._persistence.rounds),
             wait=self._pause_s,
             sleep=time.sleep,
+            before_sleep=lambda state: self._metrics.upstream_retries.inc(),
             reraise=True,
         )
 

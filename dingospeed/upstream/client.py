@@ -121,6 +121,8 @@ class Client:
     *token* is the line's own, sent on calls with ``own_token=True`` whose caller has none. When the
     line does not know it (any more), such calls go out without one for some minutes.
     *clock* gives Unix time. *proxy* (http, https, socks5, socks5h) serves the line's CDN too.
+    *observe* is told of each request sent: the bucket it counts in, what came back (a Verdict's value),
+    and the seconds until then.
     """
 
     def __init__(
@@ -135,6 +137,7 @@ class Client:
         connect_s: float = 10.0,
         read_s: float = 30.0,
         ca_bundle: str | None = None,
+        observe: Callable[[str, str, float], None] = lambda bucket, result, seconds: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
@@ -147,6 +150,7 @@ class Client:
         self._own_token = token
         self._own_token_refused_at: float | None = None
         self._timeout = (connect_s, read_s)
+        self._observe = observe
         self._clock = clock
         self._locations = Locations(limit=_MAX_LOCATIONS, clock=clock)
         self._session = _session(max_connections, proxy=proxy, ca_bundle=ca_bundle)
@@ -302,7 +306,7 @@ class Client:
 
     def _send(self, ask: _Ask) -> BaseHTTPResponse:
         """The head of an answer; its body is still to come."""
-        raw = self._exchange(ask)
+        raw = self._observed(ask)
         now = self._clock()
         if ask.is_with_own_token and is_about_the_token(raw.status, raw.headers):
             # That is the operator's affair, and no answer to a caller.
@@ -315,11 +319,19 @@ class Client:
         says = verdict(raw.status)
         if says is Verdict.LIMITED:
             release(raw)
-            budget = _budget(urlsplit(ask.url).path, ask.token) if ask.is_own else _CDN
-            raise RateLimited(self.name, ratelimit.wait_s(raw.headers, now), budget)
+            raise RateLimited(self.name, ratelimit.wait_s(raw.headers, now), _budget_of(ask))
         if says is Verdict.FAILED:
             release(raw)
             raise LineFailed(self.name, f"answered {raw.status}")
+        return raw
+
+    def _observed(self, ask: _Ask) -> BaseHTTPResponse:
+        bucket, began, result = _budget_of(ask).partition(" ")[0], time.monotonic(), Verdict.FAILED
+        try:
+            raw = self._exchange(ask)
+            result = verdict(raw.status)
+        finally:
+            self._observe(bucket, result.value, time.monotonic() - began)
         return raw
 
     def _exchange(self, ask: _Ask) -> BaseHTTPResponse:
@@ -365,6 +377,10 @@ class Client:
         finally:
             raw.close()
         return bytes(content)
+
+
+def _budget_of(ask: _Ask) -> str:
+    return _budget(urlsplit(ask.url).path, ask.token) if ask.is_own else _CDN
 
 
 def _budget(path: str, token: str | None) -> str:

@@ -212,6 +212,11 @@ class Lines:
         if isinstance(error, RateLimited) and not is_limited:
             log.warning("line %s limits our rate, not asked for %.0f s", line.name, error.wait_s)
 
+    def observe_all(self) -> None:
+        """Tell of every line as it is now."""
+        for line in self._lines:
+            self._observe(line)
+
     def snapshot(self) -> list[dict[str, object]]:
         """Every line as a plain dict: name, is_hub, state, failures, error, waits, budgets."""
         with self._lock:
