@@ -6,9 +6,11 @@ import click
 
 from dingospeed import __version__
 from dingospeed.cli.exits import Commands
+from dingospeed.cli.jobs import jobs
 from dingospeed.cli.nodes import nodes
 from dingospeed.cli.server import serve, show
 from dingospeed.cli.status import status
+from dingospeed.cli.warmup import warmup
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,5 +19,5 @@ def main() -> None:
     """A self-hosted mirror of the Hugging Face Hub."""
 
 
-for command in (serve, show, status, nodes):
+for command in (serve, show, status, nodes, warmup, jobs):
     main.add_command(command)

@@ -10,10 +10,10 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from fnmatch import fnmatchcase
-from typing import Protocol
+from typing import Any, Protocol
 
 from dingospeed.errors import Refusal
 from dingospeed.model import RepoRef
@@ -181,6 +181,26 @@ def new_job(wish: Wish, *, origin: str = "request", address: str = "", token: st
     # In the order of time when sorted by name.
     id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(3)}"
     return Job(id, wish, State.QUEUED, now, now, origin=origin, address=address, token=token)
+
+
+def told(job: Job) -> dict[str, Any]:
+    """The job as it is told to people and programs; of its token only whether there is one."""
+    wish = job.wish
+    return {
+        "id": job.id,
+        "state": job.state.value,
+        "reason": job.reason,
+        "repo": wish.repo.id,
+        "type": wish.repo.type,
+        "revision": wish.revision,
+        "include": list(wish.include),
+        "exclude": list(wish.exclude),
+        "origin": job.origin,
+        "has_token": job.token is not None,
+        "created_at": job.created_at,
+        "changed_at": job.changed_at,
+        "progress": asdict(job.progress),
+    }
 
 
 def is_id(text: str) -> bool:

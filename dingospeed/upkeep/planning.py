@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dingospeed.errors import Forbidden, Moved, NoLine
 from dingospeed.mirror.access import Access
@@ -30,6 +32,21 @@ class Plan:
     commit: str
     files: tuple[FileMeta, ...]
     is_restricted: bool
+
+    def told(self, held: Mapping[str, int]) -> dict[str, Any]:
+        """The plan as it is told; *held* are the bytes of each content, by its etag."""
+        sizes = {meta.blob.etag: meta.blob.size for meta in self.files}
+        return {
+            "repo": self.repo.id,
+            "type": self.repo.type,
+            "commit": self.commit,
+            "bytes": sum(sizes.values()),
+            "bytes_held": sum(held[etag] for etag in sizes),
+            "files": [
+                {"path": meta.path, "size": meta.blob.size, "held": held[meta.blob.etag]}
+                for meta in self.files
+            ],
+        }
 
 
 class Planner:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Any
+from contextlib import contextmanager
 
 from flask import Blueprint, Response
 from pydantic import Field
 
 from dingospeed.config.kinds import RepoName, RevisionName, Secret, Text
+from dingospeed.errors import Refusal
 from dingospeed.model import REPO_TYPES, Caller, RepoRef, RepoType
-from dingospeed.upkeep.jobs import Act, Job, JobNotFound, JobStore, Wish
-from dingospeed.upkeep.planning import Plan
+from dingospeed.upkeep.jobs import Act, Job, JobNotFound, JobStore, Wish, told
 from dingospeed.web import replies
 from dingospeed.web.asking import address, services
 from dingospeed.web.auth import check_admin
@@ -27,6 +26,12 @@ _TOKEN = "null, or a token of printable ASCII characters"  # noqa: S105
 _LOOK_S = 0.25
 # Within what clients and proxies bear.
 _SIGN_OF_LIFE_S = 15.0
+
+
+class Unfit(Refusal):
+    """The repo can not be had as it was asked for. Not a 401 or 404: those are about us and our jobs."""
+
+    status = 422
 
 
 class WarmUpAsked(Asked):
@@ -51,7 +56,7 @@ class ResumeAsked(Asked):
 @blueprint.get("/-/jobs")
 def all_jobs() -> Response:
     check_admin()
-    return replies.as_json({"jobs": [shown(job) for job in services().warm_up.warmups.jobs.all()]})
+    return replies.as_json({"jobs": [told(job) for job in services().warm_up.warmups.jobs.all()]})
 
 
 @blueprint.post("/-/jobs")
@@ -59,8 +64,9 @@ def create() -> Response:
     """201 for a new job, 200 for the one that does the same already."""
     check_admin()
     asked = body_as(WarmUpAsked)
-    job, is_new = services().warm_up.warmups.begin(asked.wish(), asked.caller())
-    response = replies.as_json(shown(job), status=201 if is_new else 200)
+    with _about_the_repo():
+        job, is_new = services().warm_up.warmups.begin(asked.wish(), asked.caller())
+    response = replies.as_json(told(job), status=201 if is_new else 200)
     response.headers["Location"] = f"/-/jobs/{job.id}"
     return response
 
@@ -71,20 +77,21 @@ def plan() -> Response:
     check_admin()
     asked = body_as(WarmUpAsked)
     warmups = services().warm_up.warmups
-    planned = warmups.plan(asked.wish(), asked.caller())
-    return replies.as_json(shown_plan(planned, warmups.held(planned)))
+    with _about_the_repo():
+        planned = warmups.plan(asked.wish(), asked.caller())
+    return replies.as_json(planned.told(warmups.held(planned)))
 
 
 @blueprint.get("/-/jobs/<job_id>")
 def show(job_id: str) -> Response:
     check_admin()
-    return replies.as_json(shown(services().warm_up.warmups.jobs.get(job_id)))
+    return replies.as_json(told(services().warm_up.warmups.jobs.get(job_id)))
 
 
 @blueprint.post("/-/jobs/<job_id>/pause")
 def pause(job_id: str) -> Response:
     check_admin()
-    return replies.as_json(shown(services().warm_up.warmups.act(job_id, Act.PAUSE)))
+    return replies.as_json(told(services().warm_up.warmups.act(job_id, Act.PAUSE)))
 
 
 @blueprint.post("/-/jobs/<job_id>/resume")
@@ -92,13 +99,13 @@ def resume(job_id: str) -> Response:
     check_admin()
     asked = body_as(ResumeAsked)
     token = asked.token.get_secret_value() if asked.token is not None else None
-    return replies.as_json(shown(services().warm_up.warmups.act(job_id, Act.RESUME, token=token)))
+    return replies.as_json(told(services().warm_up.warmups.act(job_id, Act.RESUME, token=token)))
 
 
 @blueprint.post("/-/jobs/<job_id>/cancel")
 def cancel(job_id: str) -> Response:
     check_admin()
-    return replies.as_json(shown(services().warm_up.warmups.act(job_id, Act.CANCEL)))
+    return replies.as_json(told(services().warm_up.warmups.act(job_id, Act.CANCEL)))
 
 
 @blueprint.get("/-/jobs/<job_id>/events")
@@ -112,39 +119,12 @@ def events(job_id: str) -> Response:
     return Response(_events(jobs, first), content_type="text/event-stream; charset=utf-8", headers=headers)
 
 
-def shown(job: Job) -> dict[str, Any]:
-    """The job as it is told; of its token only whether there is one."""
-    wish = job.wish
-    return {
-        "id": job.id,
-        "state": job.state.value,
-        "reason": job.reason,
-        "repo": wish.repo.id,
-        "type": wish.repo.type,
-        "revision": wish.revision,
-        "include": list(wish.include),
-        "exclude": list(wish.exclude),
-        "origin": job.origin,
-        "has_token": job.token is not None,
-        "created_at": job.created_at,
-        "changed_at": job.changed_at,
-        "progress": asdict(job.progress),
-    }
-
-
-def shown_plan(plan: Plan, held: dict[str, int]) -> dict[str, Any]:
-    """*held*: bytes of each content, by its etag."""
-    sizes = {meta.blob.etag: meta.blob.size for meta in plan.files}
-    return {
-        "repo": plan.repo.id,
-        "type": plan.repo.type,
-        "commit": plan.commit,
-        "bytes": sum(sizes.values()),
-        "bytes_held": sum(held.values()),
-        "files": [
-            {"path": meta.path, "size": meta.blob.size, "held": held[meta.blob.etag]} for meta in plan.files
-        ],
-    }
+@contextmanager
+def _about_the_repo() -> Iterator[None]:
+    try:
+        yield
+    except Refusal as refusal:
+        raise Unfit(str(refusal)) from refusal
 
 
 def _events(jobs: JobStore, job: Job) -> Iterator[bytes]:
@@ -167,4 +147,4 @@ def _events(jobs: JobStore, job: Job) -> Iterator[bytes]:
 
 
 def _event(job: Job) -> bytes:
-    return f"event: job\ndata: {json.dumps(shown(job), ensure_ascii=False)}\n\n".encode()
+    return f"event: job\ndata: {json.dumps(told(job), ensure_ascii=False)}\n\n".encode()
