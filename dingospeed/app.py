@@ -17,11 +17,14 @@ from dingospeed.web import (
     cas,
     changes,
     cors,
+    dashboard,
     gate,
     git,
     hub_api,
     jobs,
+    login,
     nodes,
+    pages,
     paths,
     raw,
     registry,
@@ -50,6 +53,9 @@ _PARTS = (
     watching,
     nodes,
     jobs,
+    pages,
+    login,
+    dashboard,
 )
 
 

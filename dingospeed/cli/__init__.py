@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dingospeed import __version__
+from dingospeed.cli.admin import admin_token
 from dingospeed.cli.exits import Commands
 from dingospeed.cli.jobs import jobs
 from dingospeed.cli.nodes import nodes
@@ -19,5 +20,5 @@ def main() -> None:
     """A self-hosted mirror of the Hugging Face Hub."""
 
 
-for command in (serve, show, status, nodes, warmup, jobs):
+for command in (serve, show, admin_token, status, nodes, warmup, jobs):
     main.add_command(command)

@@ -20,6 +20,7 @@ from dingospeed.mirror import changes
 from dingospeed.mirror.absences import Absences
 from dingospeed.mirror.access import Access, AccessTimes
 from dingospeed.mirror.cas import Cas
+from dingospeed.mirror.catalogue import Catalogue
 from dingospeed.mirror.changes import Changes
 from dingospeed.mirror.cleaned import Cleaner
 from dingospeed.mirror.files import Files
@@ -66,12 +67,14 @@ class Services:
     registry: CollectorRegistry
     metrics: Metrics
     layout: Layout
+    leases: Leases
     lines: Lines
     repo_rules: RepoRules
     files: Files
     raw: Raw
     model_registry: Registry
     repos: Repos
+    catalogue: Catalogue
     forward: Forward
     changes: Changes | None
     git: Git
@@ -82,6 +85,7 @@ class Services:
     timetable: Timetable
     group: Group | None
     watch: Watch
+    session_key: str
     admin_token: str
 
     def start(self, is_wanted: Callable[[], bool]) -> None:
@@ -191,6 +195,7 @@ def connect(settings: Settings) -> Services:
         registry=registry,
         metrics=metrics,
         layout=layout,
+        leases=leases,
         lines=lines,
         repo_rules=repo_rules,
         files=files,
@@ -207,6 +212,7 @@ def connect(settings: Settings) -> Services:
             ttl_s=settings.metadata.ttl_s,
         ),
         repos=Repos(metadata=metadata, trees=trees, access=access, offers=offers),
+        catalogue=Catalogue(layout=layout),
         forward=Forward(
             lines=lines,
             access=access,
@@ -249,6 +255,7 @@ def connect(settings: Settings) -> Services:
             fetched=lambda: metrics.fetched_bytes,
         ),
         admin_token=admin_token_of(settings, layout),
+        session_key=own_key(layout.key("session")),
     )
 
 

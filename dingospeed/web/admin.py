@@ -9,25 +9,13 @@ from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from dingospeed import __version__
 from dingospeed.errors import StoreError
 from dingospeed.metrics import shared_folder
 from dingospeed.store.usage import disk_of
 from dingospeed.web import replies
-from dingospeed.web.asking import own_url, services
+from dingospeed.web.asking import services
 
 blueprint = Blueprint("admin", __name__)
-
-
-@blueprint.get("/")
-def front() -> Response:
-    """For people who look what answers here."""
-    text = (
-        f"dingospeed {__version__}, a mirror of the Hugging Face Hub\n\n"
-        f"export HF_ENDPOINT={own_url()}\n"
-        "hf download <org>/<model>\n"
-    )
-    return Response(text, content_type="text/plain; charset=utf-8")
 
 
 @blueprint.get("/-/healthz")

@@ -1,4 +1,4 @@
-"""Who may administer this node: who shows the admin token.
+"""Who may administer this node: who shows the admin token, or a session that began with it.
 
 Without one in the settings it is a key of the cache, which only who may read the cache's files
 knows: commands on the machine itself work, and from elsewhere nobody gets in.
@@ -11,7 +11,10 @@ import hmac
 from flask import request
 
 from dingospeed.errors import Refusal
+from dingospeed.web import sessions
 from dingospeed.web.asking import services
+
+_READING = ("GET", "HEAD", "OPTIONS")
 
 
 class AdminOnly(Refusal):
@@ -23,11 +26,28 @@ class AdminOnly(Refusal):
         super().__init__("This is for administrators: send the admin token (Authorization: Bearer ...)")
 
 
+class NotMeant(Refusal):
+    """An action that a browser sent with a session, and that none of our pages asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"The page is out of date: load it again ({sessions.WORD_HEADER} is not this session's)"
+        )
+
+
 def check_admin() -> None:
-    """Raises AdminOnly unless the request shows the admin token."""
+    """Raises AdminOnly unless the request shows the admin token or a session, NotMeant if it is forged."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not is_admin_token(token.strip()):
+    if scheme:
+        if scheme.lower() != "bearer" or not is_admin_token(token.strip()):
+            raise AdminOnly()
+        return
+    session = sessions.current()
+    if session is None:
         raise AdminOnly()
+    # Browsers send cookies along whoever made the page; only ours can repeat the word.
+    if request.method not in _READING and not session.is_meant():
+        raise NotMeant()
 
 
 def is_admin_token(token: str) -> bool:

@@ -1,6 +1,7 @@
 """Browsers of any origin may read here, and are told so before they ask (Fetch standard, "CORS protocol").
 
-No answer depends on cookies, so there is nothing that a page could borrow.
+Never with their cookies: those count on the dashboard's own pages only, so there is nothing that
+another page could borrow.
 """
 
 from __future__ import annotations

@@ -41,10 +41,15 @@ def shared_hub():
 
 
 @pytest.fixture(scope="module")
-def shared_mirror(shared_hub, tmp_path_factory):
-    """One mirror for all tests of a module, for those that each bring a repo of their own."""
+def make_shared_mirror(tmp_path_factory):
+    """Mirrors for all tests of a module, for those that each bring a repo of their own."""
     with mirrors_in(tmp_path_factory.mktemp("shared")) as make:
-        yield make(shared_hub)
+        yield make
+
+
+@pytest.fixture(scope="module")
+def shared_mirror(shared_hub, make_shared_mirror):
+    return make_shared_mirror(shared_hub)
 
 
 @pytest.fixture
