@@ -21,9 +21,13 @@ class DingospeedError(Exception):
 
 
 class Refusal(DingospeedError):
-    """The answer is no, and asking again will not change it."""
+    """The answer is no, and asking again will not change it.
+
+    *phrase* stands in the status line in place of the usual words: some clients show nothing else.
+    """
 
     status = 403
+    phrase: str | None = None
 
 
 class BadRequest(Refusal):
@@ -151,6 +155,13 @@ class RateLimited(LineFailed):
         self.budget = budget
         self.retry_after_s = max(1, round(wait_s))
         super().__init__(line, f"rate limited for {wait_s:.0f} s")
+
+
+class WrongSize(UpstreamError):
+    """The size told for *etag* is not that of the content it names, which is held here."""
+
+    def __init__(self, etag: str, *, told: int, held: int) -> None:
+        super().__init__(f"{etag} was said to have {told} bytes, its content has {held}")
 
 
 class NoLine(UpstreamError):

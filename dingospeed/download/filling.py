@@ -7,7 +7,6 @@ other processes are seen through the block file alone.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from dingospeed.errors import ContentMismatch, DingospeedError
 from dingospeed.model import Blob, Span
 from dingospeed.store.blobs import Blobs
 from dingospeed.store.blockfile import BlockFile
+from dingospeed.store.content import content_hash
 from dingospeed.store.header import State
 
 # How long work that another process does is left alone before its lease is tried again, and
@@ -227,10 +227,3 @@ class Fillings:
     def _forget(self, filling: Filling) -> None:
         if self._open.get(filling.blob.etag) is filling:
             del self._open[filling.blob.etag]
-
-
-def content_hash(blob: Blob) -> hashlib._Hash:
-    """A fresh hash of the kind that names *blob*: sha256, or git's sha1 with its prefix."""
-    if blob.is_lfs:
-        return hashlib.sha256()
-    return hashlib.sha1(b"blob %d\0" % blob.size, usedforsecurity=False)

@@ -8,10 +8,10 @@ from contextlib import closing
 
 from dingospeed import native
 from dingospeed.download.fetch import exactly
-from dingospeed.download.filling import Filling, Source, content_hash
-from dingospeed.download.verify import hash_span
+from dingospeed.download.filling import Filling, Source
 from dingospeed.errors import ContentMismatch
 from dingospeed.model import Blob, Span
+from dingospeed.store.content import content_hash, hash_span
 
 # The end of a file, or of a large part of one, that does not leave before the hash is right.
 HELD_BACK_BYTES = 1 << 20

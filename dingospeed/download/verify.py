@@ -7,9 +7,7 @@ one that dies is followed by another, which starts from the beginning.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import threading
 import time
 
@@ -20,12 +18,12 @@ from dingospeed.flight.leases import Lease, Leases
 from dingospeed.metrics import Metrics
 from dingospeed.store.blobs import Blobs
 from dingospeed.store.blockfile import BlockFile
+from dingospeed.store.content import hash_span
 from dingospeed.store.header import State
 
 log = logging.getLogger(__name__)
 
 _STEP_BYTES = 8 << 20
-_READ_BYTES = 1 << 20
 # How often what was written is brought to the disk: what a power cut can cost.
 _SYNC_EVERY_S = 10
 _WAIT_S = 0.05
@@ -149,13 +147,3 @@ class _Syncs:
                 log.warning("blob %s not brought to the disk: %s", self._file.blob.etag[:12], error)
             self._synced = held
         self._due = time.monotonic() + _SYNC_EVERY_S
-
-
-def hash_span(into: hashlib._Hash, fd: int, start: int, stop: int) -> None:
-    """Add the bytes ``[start, stop)`` of *fd* to a hash. Blocks: for a native thread."""
-    while start < stop:
-        data = os.pread(fd, min(_READ_BYTES, stop - start), start)
-        if not data:
-            raise OSError(f"the file ended at {start}, before {stop}")
-        into.update(data)
-        start += len(data)

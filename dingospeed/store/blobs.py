@@ -12,9 +12,13 @@ import time
 import uuid
 from pathlib import Path
 
-from dingospeed.errors import BadBlockFile
+from cachetools import LRUCache
+
+from dingospeed import native
+from dingospeed.errors import BadBlockFile, WrongSize
 from dingospeed.model import Blob
 from dingospeed.store.blockfile import BlockFile, finish_sealing
+from dingospeed.store.content import is_content_of
 from dingospeed.store.header import State
 from dingospeed.store.layout import Layout
 from dingospeed.store.places import set_aside
@@ -26,6 +30,7 @@ _REMEMBER_S = 3600
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Other processes seal, reject and set aside between our looks; more often than this is a fault.
 _LOOKS = 3
+_PROVEN_KEPT = 1000
 
 
 class Blobs:
@@ -35,11 +40,14 @@ class Blobs:
         self._layout = layout
         self._block_bytes = block_bytes
         self._boot_id = boot_id or this_boot()
+        # Files that were hashed because another size was told, and were right: inode and time.
+        self._proven: LRUCache[str, tuple[int, int]] = LRUCache(_PROVEN_KEPT)
 
     def open_sealed(self, blob: Blob) -> int | None:
         """A read-only descriptor of the whole content, None when it is not sealed here.
 
-        Keeps the blob's last use, at most once a minute.
+        Keeps the blob's last use, at most once a minute. Raises WrongSize when what is held is right,
+        and of another size than *blob*.
         """
         path = self._layout.sealed(blob.etag)
         for _ in range(_LOOKS):
@@ -52,7 +60,7 @@ class Blobs:
                 _keep_last_use(fd, status)
                 return fd
             os.close(fd)
-            _mend(path, blob)
+            self._mend(path, blob)
         return None
 
     def is_sealed(self, blob: Blob) -> bool:
@@ -138,6 +146,32 @@ class Blobs:
         # By then whoever got wrong bytes has given up, and a line that sent them has another chance.
         return status if time.time() - status.st_mtime < _REMEMBER_S else None
 
+    def _mend(self, path: Path, blob: Blob) -> None:
+        """Finish the sealing of *path*, or set it aside when it is something else. Raises WrongSize."""
+        try:
+            fd = os.open(path, os.O_RDWR)
+        except FileNotFoundError:
+            return
+        try:
+            finish_sealing(fd, path, blob)
+        except BadBlockFile as error:
+            # Is it the file that is wrong, or what was told of it?
+            if self._is_proven(fd, blob.etag):
+                raise WrongSize(blob.etag, told=blob.size, held=os.fstat(fd).st_size) from error
+            set_aside(path, fd, str(error))
+        finally:
+            os.close(fd)
+
+    def _is_proven(self, fd: int, etag: str) -> bool:
+        status = os.fstat(fd)
+        identity = (status.st_ino, status.st_mtime_ns)
+        if self._proven.get(etag) == identity:
+            return True
+        if not native.run(is_content_of, etag, fd):
+            return False
+        self._proven[etag] = identity
+        return True
+
 
 def _keep_last_use(fd: int, status: os.stat_result) -> None:
     if time.time() - status.st_atime <= _TOUCH_EVERY_S:
@@ -148,20 +182,6 @@ def _keep_last_use(fd: int, status: os.stat_result) -> None:
         os.utime(fd, ns=(time.time_ns(), status.st_mtime_ns))
     except OSError as error:
         log.debug("last use of a blob can not be kept: %s", error)
-
-
-def _mend(path: Path, blob: Blob) -> None:
-    """Finish the sealing of *path*, or set it aside when it is something else."""
-    try:
-        fd = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return
-    try:
-        finish_sealing(fd, path, blob)
-    except BadBlockFile as error:
-        set_aside(path, fd, str(error))
-    finally:
-        os.close(fd)
 
 
 def _rejections_key(blob: Blob) -> str:

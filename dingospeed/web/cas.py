@@ -30,6 +30,8 @@ class NoCas(Refusal):
     """By its settings this mirror is none; with what to do instead."""
 
     status = 404
+    # hf_xet below 1.8 shows the status line, and no header.
+    phrase = "Set HF_HUB_DISABLE_XET=1"
 
     def __init__(self) -> None:
         super().__init__(

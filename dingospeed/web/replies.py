@@ -68,6 +68,10 @@ def file(opened: OpenFile, *, begin: Callable[[Body, int], OnEnd]) -> Response:
     headers["X-Cache"] = opened.cache
     if request.if_none_match.contains_weak(meta.blob.etag):
         return Response(status=304, headers=headers)
+    if not meta.blob.size and "Range" in request.headers and request.method == "GET":
+        # No part of nothing can be given. Clients that ask for the first byte to learn the size read it here,
+        # all others pass over it (RFC 9110, 14.4).
+        headers["Content-Range"] = "bytes */0"
     span = _range_asked(meta.blob.size)
     if span is not None and not _may_serve(span, opened):
         span = None
@@ -198,6 +202,8 @@ def refused(error: DingospeedError, *, is_api: bool) -> Response:
         response = as_json({"error": message}, status=error.status)
     else:
         response = Response(message, error.status, content_type="text/plain; charset=utf-8")
+    if isinstance(error, Refusal) and error.phrase:
+        response.status = f"{error.status} {error.phrase}"
     headers = response.headers
     # What a header may not hold would end the connection instead of the matter.
     headers["X-Error-Message"] = "".join(char if " " <= char <= "~" else "?" for char in message)

@@ -22,9 +22,10 @@ from tests.clients.report import render
 from tests.clients.repos import TOKENS
 from tests.clients.roster import CLIENTS, Client
 from tests.clients.runner import Cell, ClientRun, Grid, what_the_hub_saw
+from tests.clients.summary import put_into, summarised
 from tests.harness import Mirror
 
-REPORT = PROJECT / "docs/clients.md"
+REPORT, README = PROJECT / "docs/clients.md", PROJECT / "README.md"
 LOGS = ENVIRONMENTS / "logs"
 AT_ONCE = 2
 # On this machine, and yet not where clients are told to go without the proxy.
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             guard=_described_guard(is_isolated),
         )
         REPORT.write_text(text)
+        README.write_text(put_into(README.read_text(), summarised(text)))
     return _conclude(runs, overall, minutes)
 
 
@@ -144,7 +146,8 @@ def _described_guard(is_isolated: bool) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/clients",
-        description="Try real clients against a mirror of a fake Hub. All of them: writes docs/clients.md.",
+        description="Try real clients against a mirror of a fake Hub. A run of all of them writes "
+        "docs/clients.md and the table in README.md.",
     )
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="only clients with this in their name (--list)"

@@ -7,10 +7,6 @@ from fnmatch import fnmatchcase
 
 # (client, task): both as patterns of the shell.
 EXPECTED_FAILURES: dict[tuple[str, str], str] = {
-    ("@huggingface/hub", "emptyFile"): (
-        "It asks for the first byte to learn the size from `Content-Range`; of an empty file there is none "
-        "to give."
-    ),
     ("@huggingface/hub", "oddName"): (
         "It puts names of files into addresses as they are, and `#` ends an address: the rest is never sent."
     ),

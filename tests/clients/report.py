@@ -29,7 +29,7 @@ TAIL = """
 ## Do it yourself
 
 ```console
-$ scripts/clients                     # all of it; writes this page
+$ scripts/clients                     # all of it; writes this page and the table in README.md
 $ scripts/clients --quick             # each generation, fewer tasks; what CI runs
 $ scripts/clients 1.28.0 curl         # clients by a part of their name
 $ scripts/clients --task filesystem   # one task, by the name of its function

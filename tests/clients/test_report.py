@@ -5,9 +5,12 @@ from tests.clients.report import render
 from tests.clients.repos import Shown
 from tests.clients.roster import Client
 from tests.clients.runner import Cell, ClientRun
-from tests.clients.tasks import Task
+from tests.clients.tasks import Aspect, Task
 
-TASKS = (Task("with_x", "one", "the first"), Task("with_x", "two", "the second"))
+TASKS = (
+    Task("with_x", "one", "the first", Aspect.DOWNLOADS),
+    Task("with_x", "two", "the second", Aspect.DOWNLOADS),
+)
 
 
 def run_of(name, *cells):

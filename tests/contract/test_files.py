@@ -202,7 +202,8 @@ def test_09_empty_file__all_ways__there_and_no_server_error(make_repo, mirror, i
         assert mirror.get(resolve(repo, EMPTY))[::2] == (200, b"")
         for header in ("bytes=0-", "bytes=0-0", "bytes=-1"):
             status, headers, body = mirror.get(resolve(repo, EMPTY), headers={"Range": header})
-            assert status == 200 or (status, headers["Content-Range"]) == (416, "bytes */0"), header
+            # huggingface.js and hf-hub of Rust learn the size from a range of one byte.
+            assert (status, headers["Content-Range"], body) == (200, "bytes */0", b""), header
 
 
 @pytest.mark.parametrize("path", [SMALL, BIG])

@@ -6,9 +6,9 @@ import threading
 import psutil
 import pytest
 
-from dingospeed.download.filling import content_hash
 from dingospeed.errors import ContentMismatch, StoreError
 from dingospeed.model import Blob, Span
+from dingospeed.store.content import content_hash
 
 BLOCK = 16 << 10
 SEGMENT = 8 * BLOCK

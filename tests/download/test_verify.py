@@ -8,6 +8,7 @@ import pytest
 from dingospeed.download import verify
 from dingospeed.errors import ContentMismatch, StoreError
 from dingospeed.model import Span
+from dingospeed.store.content import hash_span
 from dingospeed.store.header import State
 
 BLOCK = 16 << 10
@@ -104,7 +105,6 @@ def test_ensure__verifier_of_another_process_gone__takes_over(engine, origin, en
 def test_ensure__disk_read_fails_in_the_middle__readers_fail_and_right_content_is_not_thrown_away(
     engine, origin, enter, until, monkeypatch
 ):
-    hash_span = verify.hash_span
 
     def half_of_it(into, fd, start, stop):
         hash_span(into, fd, start, stop - 1)
@@ -176,7 +176,7 @@ def test_ensure__all_readers_gone__what_is_held_is_on_the_disk(engine, origin, u
 def test_ensure__readers_come_and_go__what_was_hashed_is_not_hashed_again(
     make_engine, origin, until, monkeypatch
 ):
-    hashed, hash_span = [], verify.hash_span
+    hashed = []
 
     def counted(into, fd, start, stop):
         hashed.append(Span(start, stop))

@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from dingospeed.errors import StoreFull
+from dingospeed.errors import StoreFull, WrongSize
 from dingospeed.model import Blob, Span
 from dingospeed.store.blobs import Blobs, this_boot
 from dingospeed.store.blockfile import BlockFile
@@ -157,6 +157,23 @@ def test_open_sealed__of_the_wrong_length__set_aside(blobs, layout, content_of_s
     (aside,) = names(layout)
     assert aside.startswith(f"{blob.etag}.damaged-")
     assert not blobs.is_sealed(blob)
+
+
+@pytest.mark.parametrize("told", [0, 19_999, 30_000])
+def test_open_sealed__wrong_size_told__raises_and_leaves_the_good_blob_alone(
+    blobs, layout, content_of_size, told
+):
+    content, blob = content_of_size(20_000)
+    path = layout.sealed(blob.etag)
+    path.parent.mkdir()
+    path.write_bytes(content)
+
+    for _ in range(2):
+        with pytest.raises(WrongSize, match=f"{told} bytes, its content has 20000"):
+            blobs.open_sealed(Blob(blob.etag, told))
+
+    assert names(layout) == [path.name]
+    assert read_sealed(blobs, blob) == content
 
 
 def test_open_partial__damaged__set_aside_and_begun_anew(blobs, layout, content_of_size):

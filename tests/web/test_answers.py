@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from dingospeed.errors import Refusal
 from dingospeed.store.documents import Documents
 from dingospeed.testing import Generated
 from dingospeed.web import replies
@@ -266,3 +267,16 @@ def test_as_json__long_list_and_half_a_surrogate_pair__is_compact_json(app):
 
     assert json.loads(body) == [{"path": f"ü{index}?"} for index in range(5_000)]
     assert b'": ' not in body
+
+
+class NoEntry(Refusal):
+    status = 404
+    phrase = "Try the other door"
+
+
+@pytest.mark.parametrize("is_api", [True, False])
+def test_refusal__has_a_phrase__is_told_in_the_status_line_too(is_api):
+    answer = replies.refused(NoEntry("The other door is open."), is_api=is_api)
+
+    assert answer.status == "404 Try the other door"
+    assert answer.headers["X-Error-Message"] == "The other door is open."
