@@ -2,7 +2,6 @@ import pytest
 
 from dingospeed.errors import EntryNotFound, UpstreamError
 from dingospeed.mirror.tree import Tree, masked
-from dingospeed.mirror.xet import without_xet
 from dingospeed.model import Blob, RepoRef
 
 REPO, COMMIT, SHA1, SHA256 = RepoRef("models", "org", "name"), "c" * 40, "1" * 40, "2" * 64
@@ -89,10 +88,3 @@ def test_siblings__lfs__its_hash_is_called_sha256(tree):
         "size": 9,
         "lfs": {"sha256": SHA256, "size": 9, "pointerSize": 130},
     }
-
-
-def test_without_xet__nested__nothing_left_and_original_alone():
-    value = [{"xetHash": "x", "lfs": {"xetHash": "y", "oid": "z"}, "path": "xetHash"}]
-
-    assert without_xet(value) == [{"lfs": {"oid": "z"}, "path": "xetHash"}]
-    assert "xetHash" in value[0]
