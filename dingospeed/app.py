@@ -22,6 +22,7 @@ from dingospeed.web import (
     git,
     hub_api,
     jobs,
+    limits,
     login,
     nodes,
     pages,
@@ -72,6 +73,8 @@ def create_app(settings: Settings) -> Flask:
     requests.install(app, parts.metrics, is_logged=settings.log.access)
     app.before_request(cors.preflight)
     app.before_request(gate.check)
+    app.before_request(limits.open_gate)
+    app.teardown_request(limits.close_gate)
     app.register_error_handler(Moved, _moved)
     app.register_error_handler(DingospeedError, _failed)
     app.register_error_handler(HTTPException, _not_routed)

@@ -52,14 +52,8 @@ def test_config__file_and_environment_given__both_count(run, tmp_path):
 
     result = run("config", "--config", "my.yaml", DINGOSPEED_SERVER__PORT="2")
 
-    assert yaml.safe_load(result.output)["server"] == {
-        "host": "0.0.0.0",
-        "port": 2,
-        "workers": 3,
-        "graceful_timeout_s": 30.0,
-        "keepalive_s": 75.0,
-        "trusted_proxies": [],
-    }
+    server = yaml.safe_load(result.output)["server"]
+    assert (server["host"], server["port"], server["workers"]) == ("0.0.0.0", 2, 3)
 
 
 @pytest.mark.parametrize("command", ["config", "serve"])

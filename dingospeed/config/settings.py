@@ -28,6 +28,23 @@ _KIB, _MIB = 1 << 10, 1 << 20
 _CLIENT_PATIENCE_S = 10
 
 
+class Limits(Section):
+    """What one client, by its address, may take at once."""
+
+    client_transfers: int | None = Field(
+        default=None, ge=1, le=10_000, description="null, or a whole number of downloads, 1 to 10000"
+    )
+    client_questions: int | None = Field(
+        default=None, ge=1, le=10_000, description="null, or a whole number of requests, 1 to 10000"
+    )
+    transfer_bytes_per_s: ByteCount | None = Field(
+        default=None,
+        ge=64 * _KIB,
+        le=1 << 40,
+        description='null, or bytes a second such as "20MB", 64KiB to 1 TiB',
+    )
+
+
 class Server(Section):
     host: Text = Field(default="0.0.0.0", description="an address or host name to listen on")  # noqa: S104
     port: int = Field(default=8090, ge=0, le=65535, description="a port, 0 to 65535 (0: any free one)")
@@ -37,6 +54,17 @@ class Server(Section):
     trusted_proxies: tuple[Network, ...] = Field(
         default=(), description='a list of addresses and networks such as "10.0.0.5" or "10.0.0.0/8"'
     )
+    accel: Literal["nginx"] | None = Field(
+        default=None, description='null, or "nginx" where trusted_proxies names one'
+    )
+    limits: Limits = Limits()
+
+    @field_validator("accel")
+    @classmethod
+    def _by_a_proxy(cls, accel: str | None, info: ValidationInfo) -> str | None:
+        if accel and not info.data.get("trusted_proxies", True):
+            raise Refused("null, as server.trusted_proxies names no proxy", because=("trusted_proxies",))
+        return accel
 
 
 class Cache(Section):

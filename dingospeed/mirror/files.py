@@ -28,10 +28,15 @@ class OpenFile:
     cache: str
     may_resume: bool
     _read: Callable[[Span], Iterator[Piece]]
+    _keep_use: Callable[[], bool]
 
     def read(self, span: Span) -> Iterator[Piece]:
         """As Reader.read."""
         return self._read(span)
+
+    def keep_use(self) -> bool:
+        """Whether the blob is sealed here; counts as a use of it."""
+        return self._keep_use()
 
 
 class Files:
@@ -88,4 +93,4 @@ class Files:
         def read_here(span: Span) -> Iterator[Piece]:
             return self._reader.read(meta.blob, span, source, is_kept=is_kept)
 
-        return OpenFile(meta, cache, may_resume, read_here)
+        return OpenFile(meta, cache, may_resume, read_here, lambda: self._blobs.keep_use(meta.blob))

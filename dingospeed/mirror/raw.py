@@ -27,7 +27,9 @@ class Raw:
         def read(span: Span) -> Iterator[Piece]:
             yield text[span.start : span.stop]
 
-        return OpenFile(FileMeta(repo, meta.commit, path, Blob(sha1, len(text))), "HIT", True, read)
+        # Made here, it is no blob of the store.
+        made = FileMeta(repo, meta.commit, path, Blob(sha1, len(text)))
+        return OpenFile(made, "HIT", True, read, lambda: False)
 
 
 def pointer(blob: Blob) -> bytes:

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from dingospeed.config import Settings
 from dingospeed.flight.demand import Demand
 from dingospeed.flight.leases import Leases
+from dingospeed.flight.places import Places
 from dingospeed.metrics import Metrics
 from dingospeed.mirror import changes
 from dingospeed.mirror.absences import Absences
@@ -82,6 +83,8 @@ class Services:
     warm_up: WarmUp
     offers: Offers
     cas: Cas | None
+    transfer_places: Places | None
+    question_places: Places | None
     timetable: Timetable
     group: Group | None
     watch: Watch
@@ -244,6 +247,8 @@ def connect(settings: Settings) -> Services:
         warm_up=warm_up,
         offers=offers,
         cas=cas_of(settings, layout, make_cas),
+        transfer_places=_places(leases, "transfer", settings.server.limits.client_transfers),
+        question_places=_places(leases, "question", settings.server.limits.client_questions),
         group=group_of(settings, layout, leases, metrics),
         timetable=timetable,
         watch=watch_of(
@@ -266,3 +271,7 @@ def admin_token_of(settings: Settings, layout: Layout) -> str:
     """
     token = settings.admin.token
     return token.get_secret_value() if token is not None else own_key(layout.key("admin"))
+
+
+def _places(leases: Leases, name: str, most: int | None) -> Places | None:
+    return Places(leases=leases, name=name, most=most) if most else None

@@ -63,6 +63,14 @@ class Blobs:
             self._mend(path, blob)
         return None
 
+    def keep_use(self, blob: Blob) -> bool:
+        """Whether *blob* is sealed here. Keeps its last use, for who is going to read it without us."""
+        fd = self.open_sealed(blob)
+        if fd is None:
+            return False
+        os.close(fd)
+        return True
+
     def is_sealed(self, blob: Blob) -> bool:
         return self._layout.sealed(blob.etag).exists()
 

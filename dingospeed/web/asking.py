@@ -82,6 +82,11 @@ def address() -> str:
     return found if _is_address(found) else ""
 
 
+def is_from_trusted_proxy() -> bool:
+    """Whether the connection itself comes from one of the configured proxies."""
+    return _is_trusted(request.remote_addr or "", services().settings.server.trusted_proxies)
+
+
 def request_id() -> str:
     """The client's own id of its request, as the Hub echoes it, else one of ours."""
     if "request_id" not in g:
@@ -111,8 +116,8 @@ def own_prefix() -> str:
 
 def _told_by_proxy(header: str) -> str:
     """What the nearest proxy says in *header*, "" when it is not a trusted one or says nothing."""
-    is_trusted = _is_trusted(request.remote_addr or "", services().settings.server.trusted_proxies)
-    return request.headers.get(header, "").rpartition(",")[2].strip() if is_trusted else ""
+    is_told = is_from_trusted_proxy()
+    return request.headers.get(header, "").rpartition(",")[2].strip() if is_told else ""
 
 
 def _is_address(text: str) -> bool:

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from flask import Response, request
@@ -56,9 +56,24 @@ def _compact(value: Any) -> bytes:
     return b"[" + b",".join(parts) + b"]"
 
 
-def file(opened: OpenFile, *, begin: Callable[[Body, int], OnEnd]) -> Response:
-    """200, 206 or 304 with every header clients read; *begin* is told of a body and
-    its length before it is sent.
+class Sending(Protocol):
+    """How a body leaves."""
+
+    def begin(self, body: Body, size: int) -> OnEnd:
+        """Told of a body and its length before it is sent."""
+        ...
+
+    def pace(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
+        """What the pieces pass through on their way."""
+        ...
+
+    def place_for_nginx(self) -> str | None:
+        """Where the nginx in front finds the whole file, to send what is asked of it."""
+        ...
+
+
+def file(opened: OpenFile, sending: Sending) -> Response:
+    """200, 206 or 304 with every header clients read.
 
     Raises RangeNotSatisfiable, and what reading raises:
     the first bytes are waited for, so that what goes wrong before them still has a status.
@@ -75,7 +90,12 @@ def file(opened: OpenFile, *, begin: Callable[[Body, int], OnEnd]) -> Response:
     span = _range_asked(meta.blob.size)
     if span is not None and not _may_serve(span, opened):
         span = None
-    return _content(span, meta.blob.size, headers, read=opened.read, begin=begin)
+    # What we do with a range that is none of the plain ones, nginx would do in another way.
+    if request.method == "GET" and meta.blob.size and (span is not None or "Range" not in request.headers):
+        place = sending.place_for_nginx()
+        if place is not None:
+            return Response(status=200, headers={**headers, "X-Accel-Redirect": place})
+    return _content(span, meta.blob.size, headers, opened.read, sending)
 
 
 def file_info(meta: FileMeta, told: dict[str, Any], type: str) -> Response:
@@ -84,8 +104,8 @@ def file_info(meta: FileMeta, told: dict[str, Any], type: str) -> Response:
     return Response(_compact(told), headers={**_file_headers(meta), "Content-Type": type})
 
 
-def xorb(opened: OpenFile, block: Block, *, begin: Callable[[Body, int], OnEnd]) -> Response:
-    """A block of the file in the form of Xet, 200 or 206; *begin* as for `file`, and it raises as that."""
+def xorb(opened: OpenFile, block: Block, sending: Sending) -> Response:
+    """A block of the file in the form of Xet, 200 or 206. Raises as `file` does."""
     headers = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream", "X-Cache": opened.cache}
 
     def read(packed: Span) -> Iterator[Piece]:
@@ -93,16 +113,15 @@ def xorb(opened: OpenFile, block: Block, *, begin: Callable[[Body, int], OnEnd])
         return pack(_primed(opened.read(block.content_of(packed))), block, packed)
 
     size = block.packed_bytes
-    return _content(_range_asked(size), size, headers, read=read, begin=begin)
+    return _content(_range_asked(size), size, headers, read, sending)
 
 
 def _content(
     span: Span | None,
     size: int,
     headers: dict[str, str],
-    *,
     read: Callable[[Span], Iterator[Piece]],
-    begin: Callable[[Body, int], OnEnd],
+    sending: Sending,
 ) -> Response:
     """206 with *span* of *size* bytes, 200 with all of them when it is None; for HEAD without a body."""
     status = 200
@@ -113,8 +132,8 @@ def _content(
     headers["Content-Length"] = str(len(span))
     if request.method == "HEAD":
         return Response(status=status, headers=headers)
-    body = Body(_primed(read(span)))
-    body.when_ended(begin(body, len(span)))
+    body = Body(sending.pace(_primed(read(span))))
+    body.when_ended(sending.begin(body, len(span)))
     return Response(body, status, headers=headers, direct_passthrough=True)
 
 

@@ -42,6 +42,7 @@ def install(app: Flask, metrics: Metrics, *, is_logged: bool) -> None:
     def answered(response: Response) -> Response:
         kind, cache = kind_of(request.blueprint), response.headers.get("X-Cache", "")
         metrics.requests.labels(kind, str(response.status_code)).inc()
+        is_handed_over = "X-Accel-Redirect" in response.headers
         since = g.get("began", 0.0) or time.monotonic()
         metrics.first_byte_seconds.labels(kind, cache).observe(time.monotonic() - since)
         tell = _teller(response, cache) if is_logged and log.isEnabledFor(logging.INFO) else None
@@ -50,7 +51,7 @@ def install(app: Flask, metrics: Metrics, *, is_logged: bool) -> None:
             took_s = time.monotonic() - since
             metrics.request_seconds.labels(kind, cache).observe(took_s)
             if tell is not None:
-                tell(sent, took_s, result_of(error))
+                tell(sent, took_s, "handed over" if is_handed_over else result_of(error))
 
         _at_end(response, end)
         return response
