@@ -14,19 +14,23 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 _BLOT = "***"
-_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\bhf_[A-Za-z0-9]{8,}"), f"hf_{_BLOT}"),
+# What a secret looks like, what is put in its place, and the marks without one of which there is none: to look
+# for those takes a twentieth of the time, and hardly a line has any.
+_SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
+    (("hf_",), re.compile(r"\bhf_[A-Za-z0-9]{8,}"), f"hf_{_BLOT}"),
     # A header line, or the repr of a dict of headers.
     (
+        ("auth",),
         re.compile(
             r"""((?:proxy-)?authorization\b["']?\s*[:=]\s*(?:b(?=["']))?)(?:"[^"\r\n]*"|'[^'\r\n]*'|[^\r\n"',}]+)""",
             re.I,
         ),
         rf"\1{_BLOT}",
     ),
-    (re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+", re.I), rf"\1 {_BLOT}"),
+    (("bear", "bas"), re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+", re.I), rf"\1 {_BLOT}"),
     # What signs a URL of a content store (S3, CloudFront, Azure), and tokens in queries.
     (
+        ("=",),
         re.compile(
             r"""([?&;](?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|Policy|Key-Pair-Id|sig"""
             r"""|token|access_token)=)[^&;\s"'<>]+""",
@@ -35,15 +39,19 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{_BLOT}",
     ),
     # Credentials in a URL.
-    (re.compile(r"(?<=://)[^/\s@\"'<>]+@"), f"{_BLOT}@"),
+    (("://",), re.compile(r"(?<=://)[^/\s@\"'<>]+@"), f"{_BLOT}@"),
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 def redact(text: str) -> str:
     """*text* with everything that looks like a token, a signature or a password blotted out."""
-    for pattern, blotted in _SECRETS:
-        text = pattern.sub(blotted, text)
+    folded = text.casefold()
+    for marks, pattern, blotted in _SECRETS:
+        for mark in marks:
+            if mark in folded:
+                text = pattern.sub(blotted, text)
+                break
     return text
 
 

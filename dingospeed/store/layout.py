@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -27,6 +28,8 @@ from dingospeed.model import RepoRef
 # A repo without an org needs a directory that no org can have.
 _NO_ORG = "_"
 _MAX_NAME_BYTES = 200
+# To put a path together takes longer than to look what is there, and a few are asked for again and again.
+_KEPT_PATHS = 4096
 
 
 class Layout:
@@ -49,40 +52,51 @@ class Layout:
             raise StoreError(f"cache directory {self.root} can not be used: {error}") from error
 
     def sealed(self, etag: str) -> Path:
-        return self.blobs / etag[:2] / etag
+        return _joined(self.blobs, etag[:2], etag)
 
     def partial(self, etag: str) -> Path:
-        return self.blobs / etag[:2] / f"{etag}.partial"
+        return _joined(self.blobs, etag[:2], f"{etag}.partial")
 
     def api(self, repo: RepoRef, *names: str) -> Path:
         """A document about *repo*: ``api("trees", commit)``."""
-        return self._of(self.root / "api", repo, names)
+        return _document(self.root, "api", repo, names)
 
     def shelf(self, name: str, digest: str) -> Path:
         """A document that is about no repo, by a hash in hex: ``shelf("forwarded", digest)``."""
         return self.root / "api" / name / digest[:2] / f"{digest}.json"
 
     def access(self, repo: RepoRef, *names: str) -> Path:
-        return self._of(self.root / "access", repo, names)
+        return _document(self.root, "access", repo, names)
 
     def job(self, id: str) -> Path:
         return self.root / "jobs" / f"{file_name(id)}.json"
 
     def mount(self, repo: RepoRef) -> Path:
-        return self._of(self.root / "mounts", repo, ("mount",))
+        return _document(self.root, "mounts", repo, ("mount",))
 
     def key(self, name: str) -> Path:
         """A secret of this cache's own; never shown."""
         return self.root / "keys" / file_name(name)
 
     def lease(self, key: str) -> Path:
-        return self.run / file_name(key)
+        return _named(self.run, key)
 
-    @staticmethod
-    def _of(root: Path, repo: RepoRef, names: tuple[str, ...]) -> Path:
-        folder = root / repo.type / (repo.org or _NO_ORG) / repo.name
-        *folders, last = names
-        return folder.joinpath(*map(file_name, folders), file_name(last) + ".json")
+
+@lru_cache(_KEPT_PATHS)
+def _document(root: Path, kind: str, repo: RepoRef, names: tuple[str, ...]) -> Path:
+    folder = root / kind / repo.type / (repo.org or _NO_ORG) / repo.name
+    *folders, last = names
+    return folder.joinpath(*map(file_name, folders), file_name(last) + ".json")
+
+
+@lru_cache(_KEPT_PATHS)
+def _named(folder: Path, text: str) -> Path:
+    return folder / file_name(text)
+
+
+@lru_cache(_KEPT_PATHS)
+def _joined(folder: Path, *names: str) -> Path:
+    return folder.joinpath(*names)
 
 
 def file_name(text: str) -> str:

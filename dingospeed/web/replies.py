@@ -6,7 +6,8 @@ import json
 import mimetypes
 import re
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -79,8 +80,7 @@ def file(opened: OpenFile, sending: Sending) -> Response:
     the first bytes are waited for, so that what goes wrong before them still has a status.
     """
     meta = opened.meta
-    headers = _file_headers(meta)
-    headers["X-Cache"] = opened.cache
+    headers = {**_file_headers(meta), "X-Cache": opened.cache}
     if request.if_none_match.contains_weak(meta.blob.etag):
         return Response(status=304, headers=headers)
     if not meta.blob.size and "Range" in request.headers and request.method == "GET":
@@ -177,7 +177,8 @@ def _may_serve(span: Span, opened: OpenFile) -> bool:
     return opened.may_resume or not is_resuming
 
 
-def _file_headers(meta: FileMeta) -> dict[str, str]:
+@lru_cache(1024)
+def _file_headers(meta: FileMeta) -> Mapping[str, str]:
     # Equal under both names, as clients differ in which they prefer.
     etag = f'"{meta.blob.etag}"'
     name = meta.path.rpartition("/")[2]
