@@ -14,8 +14,8 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 _BLOT = "***"
-# What a secret looks like, what is put in its place, and the marks without one of which there is none: to look
-# for those takes a twentieth of the time, and hardly a line has any.
+# Marks without one of which there is no secret, what a secret looks like, and what is put in its place. To
+# look for the marks takes a twentieth of the time, and hardly a line has any.
 _SECRETS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     (("hf_",), re.compile(r"\bhf_[A-Za-z0-9]{8,}"), f"hf_{_BLOT}"),
     # A header line, or the repr of a dict of headers.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import Protocol
@@ -153,6 +154,10 @@ class Fetcher:
                 file.mark(Span(block, position))
                 fill.got_on = True
                 filling.stir()
+                if fill.distance:
+                    # A source that is quicker than we are never makes us wait. And the nearest goes first:
+                    # what comes in order leaves at once, and is hashed at once.
+                    time.sleep(0)
 
 
 class _FillJob:

@@ -63,6 +63,7 @@ class Filling:
         self.readers = 0
         self.users = 0
         self.is_verifying = False
+        self.is_right = False  # The whole content has the right hash, though it may not be sealed yet.
         self.is_finishing = False
         self.failure: DingospeedError | None = None
         # A hash of the content's beginning, and where that ends. Replaced, never changed.
@@ -133,6 +134,12 @@ class Filling:
             self.failure = self.failure or error
             if elsewhere:
                 self._leave_alone("verify", _ELSEWHERE_S)
+            self._tell()
+
+    def call_right(self) -> None:
+        """All of the content was found to be what it should be: nothing is held back any more."""
+        with self.changed:
+            self.is_right = True
             self._tell()
 
     def stir(self) -> None:

@@ -222,6 +222,8 @@ class _End:
         """Where the part that may be sent ends. Raises UpstreamError when the hash does not come."""
         if position < self._from:
             return self._from
+        if self._filling.is_right:
+            return self._span.stop
         file = self._filling.file
         is_complete = file.is_complete
         if file.state is State.SEALED or not (is_complete or self._completes()):

@@ -24,6 +24,7 @@ from dingospeed.store.header import State
 log = logging.getLogger(__name__)
 
 _STEP_BYTES = 8 << 20
+_LARGE_BYTES = 64 << 20
 # How often what was written is brought to the disk: what a power cut can cost.
 _SYNC_EVERY_S = 10
 _WAIT_S = 0.05
@@ -113,6 +114,10 @@ class Verifier:
     def _decide(self, filling: Filling, found: str) -> ContentMismatch | None:
         blob = filling.blob
         if found == blob.etag:
+            # To bring a large file to the disk may take longer than all the rest, and clients need not
+            # wait for it. Of a smaller one is said that it is here for good once they have it.
+            if blob.size > _LARGE_BYTES:
+                filling.call_right()
             self._blobs.seal(filling.file)
             self._metrics.sealed_blobs.inc()
             log.info("blob %s sealed, %d bytes", blob.etag, blob.size)

@@ -195,3 +195,20 @@ def test_ensure__readers_come_and_go__what_was_hashed_is_not_hashed_again(
 
     until(lambda: engine.blobs.is_sealed(origin.blob))
     assert sum(map(len, hashed)) == origin.blob.size
+
+
+def test_read__large_file_is_still_on_its_way_to_the_disk__ends_all_the_same(
+    engine, origin, until, monkeypatch
+):
+    monkeypatch.setattr(verify, "_LARGE_BYTES", 0)
+    is_read = threading.Event()
+    seal = engine.blobs.seal
+    monkeypatch.setattr(engine.blobs, "seal", lambda file: is_read.wait(30) and seal(file))
+
+    content = engine.read(origin.blob, origin)
+    is_sealed_before = engine.blobs.is_sealed(origin.blob)
+    is_read.set()
+
+    assert content == origin.content
+    assert not is_sealed_before
+    until(lambda: engine.blobs.is_sealed(origin.blob))
