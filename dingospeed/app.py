@@ -21,6 +21,7 @@ from dingospeed.web import (
     gate,
     git,
     hub_api,
+    jobpages,
     jobs,
     limits,
     login,
@@ -57,6 +58,7 @@ _PARTS = (
     pages,
     login,
     dashboard,
+    jobpages,
 )
 
 

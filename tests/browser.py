@@ -54,6 +54,18 @@ class Browser:
         script = "return document.querySelector(arguments[0])?.innerText ?? ''"
         return self.driver.execute_script(script, css)
 
+    def value(self, css):
+        """How far the bar there is now, 0 when it is not there."""
+        return self.driver.execute_script("return document.querySelector(arguments[0])?.value ?? 0", css)
+
+    def press(self, *keys):
+        """Type on the keyboard, into whatever has the focus."""
+        self.driver.switch_to.active_element.send_keys(*keys)
+
+    def focus(self):
+        """The text of the element that has the focus."""
+        return self.driver.execute_script("return document.activeElement.innerText")
+
     def wait_for(self, is_true, what):
         WebDriverWait(self.driver, PATIENCE_S, 0.05).until(lambda _: is_true(), f"{what} never came true")
 

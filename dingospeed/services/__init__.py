@@ -49,6 +49,7 @@ from dingospeed.store.documents import Documents
 from dingospeed.store.keys import own_key
 from dingospeed.store.layout import Layout
 from dingospeed.store.shelf import Shelf
+from dingospeed.upkeep.diskhistory import NOTE_EVERY_S, DiskHistory
 from dingospeed.upkeep.jobfiles import JobFiles
 from dingospeed.upkeep.planning import Planner
 from dingospeed.upkeep.timetable import Timetable
@@ -76,6 +77,7 @@ class Services:
     model_registry: Registry
     repos: Repos
     catalogue: Catalogue
+    disk_history: DiskHistory
     forward: Forward
     changes: Changes | None
     git: Git
@@ -115,6 +117,8 @@ def connect(settings: Settings) -> Services:
     documents = Documents(memory_bytes=settings.metadata.memory_bytes)
     lines = lines_of(settings, metrics)
     timetable = Timetable(leases=leases)
+    disk_history = DiskHistory(folder=layout.root, path=layout.disk_history, documents=documents)
+    timetable.every(NOTE_EVERY_S, "note how full the disk is", disk_history.note)
 
     repo_rules = RepoRules(
         allow=settings.access.allow,
@@ -216,6 +220,7 @@ def connect(settings: Settings) -> Services:
         ),
         repos=Repos(metadata=metadata, trees=trees, access=access, offers=offers),
         catalogue=Catalogue(layout=layout),
+        disk_history=disk_history,
         forward=Forward(
             lines=lines,
             access=access,

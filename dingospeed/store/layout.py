@@ -8,6 +8,7 @@
     mounts/<type>/<org>/<repo>/…      what was put into the public directory
     access/<type>/<org>/<repo>/…      remembered decisions about callers
     traffic/<hour>/<worker>.json      what was served, for a day (upkeep/traffic.py)
+    disk.json                         how full the disk was, for a week (upkeep/diskhistory.py)
     run/                              leases and rejections of this boot
 
 Repo types, orgs and names come in as a RepoRef and etags as a Blob, both checked when
@@ -40,6 +41,7 @@ class Layout:
         self.blobs = self.root / "blobs"
         self.run = self.root / "run"
         self.traffic = self.root / "traffic"
+        self.disk_history = self.root / "disk.json"
 
     def prepare(self) -> None:
         """Make the directories. Raises StoreError when the place can not be written."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,6 +28,11 @@ def body_as(kind: type[A]) -> A:
     value = request.get_json(force=True, silent=True) if request.get_data(cache=True) else {}
     if not isinstance(value, dict):
         raise BadRequest("The body is no JSON object")
+    return checked_as(kind, value)
+
+
+def checked_as(kind: type[A], value: Mapping[str, Any]) -> A:
+    """*value*, from wherever it came, as a *kind*. Raises BadRequest with all that is wrong."""
     try:
         return kind.model_validate(value)
     except ValidationError as error:

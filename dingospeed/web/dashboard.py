@@ -5,16 +5,14 @@ Pages keep themselves up to date by asking for parts of themselves every few sec
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Blueprint, Response, request
 
 from dingospeed import __version__
 from dingospeed.errors import BadRequest
 from dingospeed.mirror.catalogue import ORDERS
-from dingospeed.store.usage import disk_of
 from dingospeed.web import paths, sessions
 from dingospeed.web.asking import own_url, services
+from dingospeed.web.overview import moving
 from dingospeed.web.pages import go_to, is_part, page
 
 blueprint = Blueprint("dashboard", __name__)
@@ -30,7 +28,7 @@ def front() -> Response:
         return _in_plain_text()
     if sessions.current() is None:
         return page("welcome.html")
-    return page("overview.html", **_overview())
+    return page("overview.html", **moving(services()))
 
 
 @blueprint.get("/-/ui/overview")
@@ -38,7 +36,7 @@ def overview() -> Response:
     """The moving part of the front page."""
     if sessions.current() is None:
         return go_to("/-/login")
-    return page("parts/overview.html", **_overview())
+    return page("parts/overview.html", **moving(services()))
 
 
 @blueprint.get("/-/ui/repos")
@@ -63,15 +61,6 @@ def repo(kind: str, id: str) -> Response:
     ref = paths.repo_of_api(kind, id)
     shown = services().catalogue.show(ref)
     return page("repo.html", status=200 if shown else 404, repo=ref, shown=shown)
-
-
-def _overview() -> dict[str, Any]:
-    parts = services()
-    return {
-        "lines": parts.lines.snapshot(),
-        "disk": disk_of(parts.layout.root),
-        "repos_held": len(parts.catalogue.names()),
-    }
 
 
 def _takes_html() -> bool:

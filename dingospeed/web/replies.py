@@ -217,7 +217,7 @@ def _primed(pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
 
 def refused(error: DingospeedError, *, is_api: bool) -> Response:
     """An error in the Hub's shape: JSON on the API, plain text on files, the same words in headers."""
-    message = _public_message(error)
+    message = public_message(error)
     if is_api:
         response = as_json({"error": message}, status=error.status)
     else:
@@ -240,7 +240,7 @@ def refused(error: DingospeedError, *, is_api: bool) -> Response:
     return response
 
 
-def _public_message(error: DingospeedError) -> str:
+def public_message(error: DingospeedError) -> str:
     """What a client may read: never the name of a line, a path of ours or what another said."""
     if isinstance(error, Refusal):
         return " ".join(str(error).split())
