@@ -130,3 +130,5 @@ def setup(level: str, format: Literal["text", "json"], *, stream: TextIO | None 
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    # Its debug lines quote whole paths, and in those of webhooks and signed URLs are secrets.
+    logging.getLogger("urllib3").setLevel(max(logging.INFO, root.level))

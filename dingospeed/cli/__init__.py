@@ -6,6 +6,7 @@ import click
 
 from dingospeed import __version__
 from dingospeed.cli.admin import admin_token
+from dingospeed.cli.alert import alert
 from dingospeed.cli.exits import Commands
 from dingospeed.cli.jobs import jobs
 from dingospeed.cli.nodes import nodes
@@ -20,5 +21,5 @@ def main() -> None:
     """A self-hosted mirror of the Hugging Face Hub."""
 
 
-for command in (serve, show, admin_token, status, nodes, warmup, jobs):
+for command in (serve, show, admin_token, status, nodes, warmup, jobs, alert):
     main.add_command(command)

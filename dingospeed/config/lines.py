@@ -47,7 +47,7 @@ def base_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
-def _proxy_url(url: str) -> str:
+def proxy_url(url: str) -> str:
     _split(url, ("http", "https", "socks5", "socks5h"))
     return url.rstrip("/")
 
@@ -65,7 +65,7 @@ class Line(Section):
         description="true or false: whether this is the Hub itself, to which callers' tokens may be sent"
     )
     name: Text = Field(max_length=64, description="a text of 1 to 64 characters, another for every line")
-    proxy: Annotated[Text, AfterValidator(_proxy_url)] | None = Field(
+    proxy: Annotated[Text, AfterValidator(proxy_url)] | None = Field(
         default=None, description="null, or an http, https, socks5 or socks5h URL of host and port"
     )
     token: Secret | None = Field(default=None, description="null, or a token of printable ASCII characters")

@@ -37,6 +37,7 @@ from dingospeed.mirror.rules import Globs, NodeToken, NodeTokenRule, RepoRules
 from dingospeed.mirror.together import Together
 from dingospeed.mirror.trees import Trees
 from dingospeed.mirror.xet import Offers
+from dingospeed.services.alerting import alerts_of
 from dingospeed.services.downloads import lines_of, readers_of, share_of
 from dingospeed.services.group import Group, group_of
 from dingospeed.services.warmup import WarmUp, schedule, warm_up_of
@@ -49,6 +50,7 @@ from dingospeed.store.documents import Documents
 from dingospeed.store.keys import own_key
 from dingospeed.store.layout import Layout
 from dingospeed.store.shelf import Shelf
+from dingospeed.upkeep.alerts import Alerts
 from dingospeed.upkeep.diskhistory import NOTE_EVERY_S, DiskHistory
 from dingospeed.upkeep.jobfiles import JobFiles
 from dingospeed.upkeep.planning import Planner
@@ -91,6 +93,7 @@ class Services:
     group: Group | None
     watch: Watch
     session_key: str
+    alerts: Alerts
     admin_token: str
 
     def start(self, is_wanted: Callable[[], bool]) -> None:
@@ -183,9 +186,10 @@ def connect(settings: Settings) -> Services:
     readers = readers_of(settings, blobs, leases, metrics, demand)
     files_read_by = partial(Files, trees=trees, access=access, chain=chain, blobs=blobs, rules=repo_rules)
     files = files_read_by(reader=readers.for_clients)
+    jobs = JobFiles(documents=documents, layout=layout, leases=leases)
     warm_up = warm_up_of(
         settings,
-        jobs=JobFiles(documents=documents, layout=layout, leases=leases),
+        jobs=jobs,
         planner=Planner(access=access, trees=trees, metadata=metadata, rules=repo_rules),
         files=files_read_by(reader=readers.ahead),
         blobs=blobs,
@@ -197,6 +201,15 @@ def connect(settings: Settings) -> Services:
     offers = offers_of(settings)
     make_cas = partial(Cas, access=access, trees=trees, files=files, blobs=blobs, rules=repo_rules)
     cleaner = Cleaner(addresses=[line.url for line in settings.upstream.lines])
+    group = group_of(settings, layout, leases, metrics)
+    watch = watch_of(
+        metrics=metrics,
+        layout=layout,
+        documents=documents,
+        lines=lines,
+        timetable=timetable,
+        fetched=lambda: metrics.fetched_bytes,
+    )
     return Services(
         settings=settings,
         registry=registry,
@@ -254,15 +267,17 @@ def connect(settings: Settings) -> Services:
         cas=cas_of(settings, layout, make_cas),
         transfer_places=_places(leases, "transfer", settings.server.limits.client_transfers),
         question_places=_places(leases, "question", settings.server.limits.client_questions),
-        group=group_of(settings, layout, leases, metrics),
+        group=group,
         timetable=timetable,
-        watch=watch_of(
-            metrics=metrics,
+        watch=watch,
+        alerts=alerts_of(
+            settings,
             layout=layout,
             documents=documents,
-            lines=lines,
+            board=watch.board,
+            jobs=jobs.all,
+            nodes=lambda: group.told()["nodes"] if group is not None else (),
             timetable=timetable,
-            fetched=lambda: metrics.fetched_bytes,
         ),
         admin_token=admin_token_of(settings, layout),
         session_key=own_key(layout.key("session")),

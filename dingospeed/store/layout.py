@@ -9,6 +9,7 @@
     access/<type>/<org>/<repo>/…      remembered decisions about callers
     traffic/<hour>/<worker>.json      what was served, for a day (upkeep/traffic.py)
     disk.json                         how full the disk was, for a week (upkeep/diskhistory.py)
+    alerts/                           what is wrong, and what webhooks were told of it
     run/                              leases and rejections of this boot
 
 Repo types, orgs and names come in as a RepoRef and etags as a Blob, both checked when
@@ -79,6 +80,10 @@ class Layout:
     def key(self, name: str) -> Path:
         """A secret of this cache's own; never shown."""
         return self.root / "keys" / file_name(name)
+
+    def alerts(self, name: str) -> Path:
+        """What is wrong with the node, and what each webhook was told of it."""
+        return self.root / "alerts" / f"{file_name(name)}.json"
 
     def lease(self, key: str) -> Path:
         return _named(self.run, key)

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from dingospeed.errors import LineFailed, NoLine, Offline, RateLimited
 from dingospeed.upstream.client import Answer, Client
@@ -58,6 +58,7 @@ class _Record:
     """What is known of a line besides its health; for the status page and the log."""
 
     last_error: str = ""
+    answered_at: float = 0.0
     is_reported_down: bool = False
 
 
@@ -192,6 +193,7 @@ class Lines:
             if error is not None:
                 record.last_error = error.why
             if error is None:
+                record.answered_at = time.time()
                 health.note(Event.SUCCESS)
             elif isinstance(error, RateLimited):
                 health.set_aside(error.wait_s, error.budget)
@@ -217,8 +219,8 @@ class Lines:
         for line in self._lines:
             self._observe(line)
 
-    def snapshot(self) -> list[dict[str, object]]:
-        """Every line as a plain dict: name, is_hub, state, failures, error, waits, budgets."""
+    def snapshot(self) -> list[dict[str, Any]]:
+        """Every line as a plain dict: name, is_hub, state, failures, error, times, budgets."""
         with self._lock:
             return [
                 {
@@ -227,6 +229,7 @@ class Lines:
                     "state": line.health.state.value,
                     "failures": line.health.failures,
                     "last_error": self._records[line.name].last_error,
+                    "answered_at": self._records[line.name].answered_at,
                     "next_probe_s": line.health.next_probe_s,
                     "aside_s": line.health.aside_s,
                     "budgets": {name: asdict(budget) for name, budget in line.client.budgets.items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from flask import Blueprint, Response
@@ -34,6 +35,19 @@ def traffic() -> Response:
     """The last 24 hours, hour by hour, and who had most of them."""
     check_admin()
     return replies.as_json(services().watch.board.traffic())
+
+
+@blueprint.get("/alerts")
+def alerts() -> Response:
+    """What is wrong with the node, and since when."""
+    check_admin()
+    known = services().alerts.known().values()
+    told = [
+        {**asdict(one.trouble), "since": one.since}
+        for one in sorted(known, key=lambda one: one.since)
+        if one.is_open
+    ]
+    return replies.as_json({"alerts": told})
 
 
 @blueprint.get("/events")

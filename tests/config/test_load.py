@@ -333,7 +333,17 @@ def test_lines__none_but_offline__is_fine(load):
         ),
         (
             "alerts: {hooks: []}",
-            "ds.yaml:1: alerts.hooks: expected nothing, as alerts are not built yet; found an unknown key",
+            "ds.yaml:1: alerts.hooks: expected 'webhooks', perhaps; found an unknown key",
+        ),
+        (
+            "alerts: {webhooks: [{kind: json, url: 'ftp://host/secret'}]}",
+            "ds.yaml:1: alerts.webhooks[0].url: expected an http or https URL without credentials before the host;"
+            " found a value not shown here",
+        ),
+        (
+            "alerts: {webhooks: [{kind: wecom, url: 'http://host/x', secret: sesame}]}",
+            "ds.yaml:1: alerts.webhooks[0].secret: expected null: a webhook of the kind wecom knows no signature;"
+            " found a value not shown here",
         ),
         (
             'warmup: {jobs: [{repo: org/x, every: 6h, at: "03:00"}]}',

@@ -26,6 +26,7 @@ def test_describe__settings_from_a_flag__shows_them():
 def test_describe__tokens__are_blotted_out():
     environ = {
         "DINGOSPEED_ADMIN__TOKEN": "sesame",
+        "DINGOSPEED_ALERTS__WEBHOOKS": "[{kind: json, url: 'http://a/sesame', secret: sesame}]",
         "DINGOSPEED_UPSTREAM__LINES": "[{url: http://a, token: sesame, proxy: 'socks5h://me:sesame@proxy:1'}]",
     }
 
@@ -35,6 +36,7 @@ def test_describe__tokens__are_blotted_out():
     assert "sesame" not in text
     assert shown["admin"]["token"] == "***"
     assert shown["upstream"]["lines"][0]["token"] == "***"
+    assert shown["alerts"]["webhooks"] == [{"kind": "json", "url": "***", "secret": "***", "proxy": None}]
     assert shown["upstream"]["lines"][0]["proxy"] == "socks5h://***@proxy:1"
 
 

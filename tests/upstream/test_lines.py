@@ -371,7 +371,9 @@ def test_snapshot__after_some_use__tells_it_all(kit, build):
     rest = {"failures": 0, "last_error": "", "next_probe_s": None, "aside_s": 0.0, "budgets": {}}
     first = {"name": "a", "is_hub": False, "state": "suspect", "failures": 1, "last_error": "answered 502"}
     second = {"name": "hub", "is_hub": True, "state": "healthy", "aside_s": 30.0}
-    assert lines.snapshot() == [
+    seen = lines.snapshot()
+    assert [line.pop("answered_at") > 0 for line in seen] == [True, False]
+    assert seen == [
         rest | first | {"budgets": {"api": budget}},
         rest | second | {"last_error": "rate limited for 30 s"},
     ]
