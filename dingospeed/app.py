@@ -14,6 +14,7 @@ from dingospeed.errors import BadRequest, DingospeedError, Forbidden, Moved, Ref
 from dingospeed.services import connect
 from dingospeed.web import (
     admin,
+    auth,
     cas,
     changes,
     cors,
@@ -74,6 +75,7 @@ def create_app(settings: Settings) -> Flask:
         app.register_blueprint(part.blueprint)
     requests.install(app, parts.metrics, is_logged=settings.log.access)
     app.before_request(cors.preflight)
+    app.before_request(auth.check_listener)
     app.before_request(gate.check)
     app.before_request(limits.open_gate)
     app.teardown_request(limits.close_gate)

@@ -7,6 +7,7 @@ built in each worker, after the fork.
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import shutil
@@ -14,6 +15,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
@@ -23,11 +25,14 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from dingospeed import __version__, log
+from dingospeed.errors import ConfigError
 from dingospeed.upkeep.board import SHEETS, sheet_path
 from dingospeed.upkeep.tokens import new_key
 
 if TYPE_CHECKING:
     from dingospeed.config import Settings
+
+_log = logging.getLogger(__name__)
 
 METRICS_DIR_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -37,17 +42,21 @@ _OPEN_FILES = 65536
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108  # gunicorn makes its own private file there
 
 
-def run(settings: Settings) -> None:
-    """Serve until told to stop; ends the process. Exit code 1 when it can not start."""
-    _Server(settings).run()
+def run(settings: Settings, *, read_again: Callable[[], Settings]) -> None:
+    """Serve until told to stop; ends the process. Exit code 1 when it can not start.
+
+    On SIGHUP what *read_again* gives is put into force, by new workers; streams of the old ones go on.
+    """
+    _Server(settings, read_again).run()
 
 
-def gunicorn_options(settings: Settings) -> dict[str, Any]:
+def gunicorn_options(settings: Settings, hooks: _Hooks | None = None) -> dict[str, Any]:
     """All gunicorn settings that differ from its defaults, hooks included. Nothing is done yet."""
-    hooks = _Hooks(settings)
+    hooks = hooks or _Hooks(settings)
     server = settings.server
+    own = [settings.admin.bind] if settings.admin.bind else []
     options: dict[str, Any] = {
-        "bind": [_address_text(server.host, server.port)],
+        "bind": [_address_text(server.host, server.port), *own],
         "workers": server.workers,
         "worker_class": "dingospeed.worker.Worker",
         "worker_connections": 4096,
@@ -87,12 +96,22 @@ class ServerLog(Logger):  # type: ignore[misc]  # gunicorn has no types
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, read_again: Callable[[], Settings]) -> None:
         self._settings = settings
+        self._read_again = read_again
+        self._hooks = _Hooks(settings)
         super().__init__()
 
+    def reload(self) -> None:
+        """SIGHUP. A running server is not stopped by a slip in its settings: the old ones stay in force."""
+        try:
+            self._settings = self._hooks.settings = self._read_again()
+        except ConfigError as error:
+            _log.error("settings not reloaded, the old ones stay in force: %s", error)
+        super().reload()
+
     def load_config(self) -> None:
-        for name, value in gunicorn_options(self._settings).items():
+        for name, value in gunicorn_options(self._settings, self._hooks).items():
             if name in self.cfg.settings:  # older ones have not all of them
                 self.cfg.set(name, value)
 
@@ -106,8 +125,7 @@ class _Hooks:
     """What happens around the workers. Methods are named as gunicorn names the moments."""
 
     def __init__(self, settings: Settings) -> None:
-        self._log = settings.log
-        self._repos = settings.cache.repos
+        self.settings = settings
         self._tokens: int | None = None
         self._ready_text = ""
         self._metrics: Path | None = None
@@ -115,8 +133,8 @@ class _Hooks:
         self._key = new_key()
 
     def on_starting(self, arbiter: Any) -> None:
-        log.setup(self._log.level, self._log.format)
-        check_cache(self._repos)
+        log.setup(self.settings.log.level, self.settings.log.format)
+        check_cache(self.settings.cache.repos)
         if not _inherits_sockets():
             for address in arbiter.cfg.address:
                 if isinstance(address, tuple):
@@ -128,13 +146,15 @@ class _Hooks:
         host, port = _bound_address(arbiter)
         self._ready_text = (
             f"dingospeed {__version__} ready on http://{_address_text(host, port)}"
-            f" ({_counted(arbiter.num_workers, 'worker')}, cache {self._repos})\n"
+            f" ({_counted(arbiter.num_workers, 'worker')}, cache {self.settings.cache.repos})\n"
             f"export HF_ENDPOINT=http://{_address_text(reachable_host(host), port)}\n"
         )
         self._tokens = _tokens(arbiter.num_workers)
         stop_at_second_term(arbiter)
 
     def post_worker_init(self, worker: Any) -> None:
+        # How long a worker that was replaced goes on. When all are to end, the arbiter's time counts.
+        worker.cfg.set("graceful_timeout", ceil(self.settings.server.reload_timeout_s))
         # A worker that replaces another finds no token left.
         if self._tokens is not None and os.read(self._tokens, 1) == _LAST:
             sys.stdout.write(self._ready_text)

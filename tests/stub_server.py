@@ -128,4 +128,4 @@ if __name__ == "__main__":
     sys.modules["dingospeed.app"] = module
     from dingospeed.serve import run
 
-    run(load_settings())
+    run(load_settings(), read_again=load_settings)

@@ -23,7 +23,7 @@ def served(monkeypatch):
     """The settings that servers were started with."""
     served: list[Settings] = []
     module = ModuleType("dingospeed.serve")
-    module.__dict__["run"] = served.append
+    module.__dict__["run"] = lambda settings, *, read_again: served.append(settings)
     monkeypatch.setitem(sys.modules, "dingospeed.serve", module)
     return served
 

@@ -257,6 +257,80 @@ def test_worker__started__has_no_more_files_open_than_it_needs(start):
     assert not [path for path in opened if "/repos/" in path]
 
 
+def begun(server, spec):
+    """A download of which the client has taken ten bytes."""
+    sock = server.open(request_of(spec), receive_buffer=4096)
+    answer = http.client.HTTPResponse(sock)
+    answer.begin()
+    assert len(answer.read(10)) == 10
+    return answer
+
+
+def pids(server):
+    return {worker.pid for worker in server.workers()}
+
+
+@server_test
+def test_hup__settings_changed__new_workers_have_them_and_no_stream_is_dropped(start, tmp_path):
+    config = tmp_path / "my.yaml"
+    config.write_text("server: {workers: 1}")
+    server = start(
+        DINGOSPEED_CONFIG=config, DINGOSPEED_SERVER__WORKERS="", DINGOSPEED_SERVER__GRACEFUL_TIMEOUT_S=0.1
+    )
+    answer = begun(server, "f0-30000000")
+    [old] = pids(server)
+
+    config.write_text("server: {workers: 2}")
+    server.signal(signal.SIGHUP)
+    wait_until(lambda: len(pids(server) - {old}) == 2)
+    wait_until(lambda: all(server.facts()["pid"] != old for _ in range(5)))
+
+    assert old in pids(server)
+    assert len(answer.read()) == 30000000 - 10
+    answer.close()
+    wait_until(lambda: old not in pids(server))
+
+
+@server_test
+def test_hup__settings_wrong__the_old_ones_stay_and_a_line_says_why(start, tmp_path):
+    config = tmp_path / "my.yaml"
+    config.write_text("server: {keepalive_s: 5}")
+    server = start(DINGOSPEED_CONFIG=config)
+    [old] = pids(server)
+
+    config.write_text("server: {keepalive_s: never}")
+    server.signal(signal.SIGHUP)
+    wait_until(lambda: "settings not reloaded" in server.log())
+
+    assert "server.keepalive_s: expected seconds" in server.log()
+    wait_until(lambda: pids(server) and old not in pids(server))
+    assert server.get("/body/b3")[2] == b"xxx"
+
+
+@server_test
+def test_usr2__another_takes_over__no_stream_is_dropped_and_no_client_refused(start):
+    server = start(DINGOSPEED_SERVER__GRACEFUL_TIMEOUT_S=300)
+    [old] = pids(server)
+    answer = begun(server, "f0-30000000")
+
+    server.signal(signal.SIGUSR2)
+    assert "ready on" in server.process.stdout.readline()
+    server.signal(signal.SIGTERM)
+    # The old master closes its sockets at once; what comes then is the new one's.
+    wait_until(lambda: all(server.facts()["pid"] != old for _ in range(5)))
+
+    assert len(answer.read()) == 30000000 - 10
+    answer.close()
+    assert server.wait() == 0
+    assert server.get("/body/b3")[2] == b"xxx"
+
+
+def test_admin_bind__given__is_a_second_address():
+    settings = load_settings(None, {"DINGOSPEED_ADMIN__BIND": "127.0.0.1:8092"})
+
+    assert gunicorn_options(settings)["bind"] == ["0.0.0.0:8090", "127.0.0.1:8092"]
+
+
 def test_options__settings_given__are_gunicorns():
     settings = load_settings(
         None,

@@ -137,6 +137,8 @@ def mirror_of(options: dict[str, Any]) -> MirrorClient:
 
 def own_address(settings: Settings) -> str:
     """Where the mirror of these *settings* is reached from the machine it runs on."""
+    if settings.admin.bind:
+        return f"http://{settings.admin.bind}"
     server = settings.server
     host = _CONNECTABLE.get(server.host, server.host)
     return f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"

@@ -62,12 +62,17 @@ def _with_flags(command: Command, flags: tuple[str, ...]) -> Command:
     )(command)
 
 
-def settings_for(config: str | None, options: dict[str, Any]) -> Settings:
-    """The settings in force for these options. Ends the process with code 2 when they can not be."""
+def read_settings(config: str | None, options: dict[str, Any]) -> Settings:
+    """The settings in force for these options. Raises ConfigError."""
     # An option that was not given is None, or empty where it may be repeated.
     given = {flag: options[_name(flag)] for flag in FLAGS if options.get(_name(flag)) not in (None, ())}
+    return load_settings(None if config is None else Path(config), os.environ, given)
+
+
+def settings_for(config: str | None, options: dict[str, Any]) -> Settings:
+    """As `read_settings`. Ends the process with code 2 when they can not be."""
     try:
-        return load_settings(None if config is None else Path(config), os.environ, given)
+        return read_settings(config, options)
     except ConfigError as error:
         click.echo(f"dingospeed can not start: {error}", err=True)
         sys.exit(2)

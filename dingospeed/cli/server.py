@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from dingospeed.cli.options import settings_for, with_settings
+from dingospeed.cli.options import read_settings, settings_for, with_settings
 from dingospeed.config import describe
 
 
@@ -19,7 +19,7 @@ def serve(config: str | None, **options: Any) -> None:
     # Only here: `config` and `--help` need no server.
     from dingospeed.serve import run
 
-    run(settings)
+    run(settings, read_again=lambda: read_settings(config, options))
 
 
 @click.command("config")

@@ -50,6 +50,7 @@ class Server(Section):
     port: int = Field(default=8090, ge=0, le=65535, description="a port, 0 to 65535 (0: any free one)")
     workers: int = Field(default=2, ge=1, le=256, description="a whole number of processes, 1 to 256")
     graceful_timeout_s: float = Field(default=30, ge=0, le=3600, description="seconds, 0 to 3600")
+    reload_timeout_s: float = Field(default=3600, ge=0, le=86400, description="seconds, 0 to 86400")
     keepalive_s: float = Field(default=75, ge=0, le=3600, description="seconds, 0 to 3600")
     trusted_proxies: tuple[Network, ...] = Field(
         default=(), description='a list of addresses and networks such as "10.0.0.5" or "10.0.0.0/8"'
@@ -239,7 +240,19 @@ class Download(Section):
 
 
 class Admin(Section):
+    bind: Text | None = Field(
+        default=None, description='null, or an address with a port such as "127.0.0.1:8092" or "[::1]:8092"'
+    )
     token: Secret | None = Field(default=None, description="null, or a token of printable ASCII characters")
+
+    @field_validator("bind")
+    @classmethod
+    def _with_a_port(cls, bind: str | None) -> str | None:
+        host, _, port = (bind or "localhost:1").rpartition(":")
+        is_host = host.startswith("[") == host.endswith("]") == (":" in host) and host
+        if not is_host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise ValueError("no address with a port")
+        return bind
 
 
 class Log(Section):

@@ -7,6 +7,7 @@ knows: commands on the machine itself work, and from elsewhere nobody gets in.
 from __future__ import annotations
 
 import hmac
+from urllib.parse import urlsplit
 
 from flask import request
 
@@ -14,6 +15,9 @@ from dingospeed.errors import Refusal
 from dingospeed.web import sessions
 from dingospeed.web.asking import services
 
+_ADMINISTRATION = ("/-/", "/metrics")
+# What probes, clients and the nodes of a group ask for.
+_FOR_ALL = ("/-/healthz", "/-/readyz", "/-/xet/", "/-/peers/", "/-/assets/")
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -33,6 +37,25 @@ class NotMeant(Refusal):
         super().__init__(
             f"The page is out of date: load it again ({sessions.WORD_HEADER} is not this session's)"
         )
+
+
+class Elsewhere(Refusal):
+    """What is asked for is not answered at this address."""
+
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing here.")
+
+
+def check_listener() -> None:
+    """Where administration has an address of its own: raises Elsewhere at all others."""
+    bind = services().settings.admin.bind
+    if bind is None or not request.path.startswith(_ADMINISTRATION) or request.path.startswith(_FOR_ALL):
+        return
+    connection = request.environ.get("gunicorn.socket")
+    if connection is None or connection.getsockname()[1] != urlsplit(f"//{bind}").port:
+        raise Elsewhere()
 
 
 def check_admin() -> None:
