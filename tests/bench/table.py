@@ -1,0 +1,89 @@
+"""All cases, and the figures to reach."""
+
+from __future__ import annotations
+
+from tests.bench.case import NGINX, OLAH, Case, Goal
+from tests.bench.downloads import CURL, ONE, UPSTREAM, cold, first_byte, hot, limited, slow_clients
+from tests.bench.smalls import FEW, fairness, scale, small
+
+_NEAR_NGINX = (Goal("GB/s", 0.9, against=NGINX), Goal("CPU s/GB", 1.5, is_least=False, against=NGINX))
+
+CASES = (
+    Case(
+        "hot-1",
+        "1 GiB from the page cache, 1 client",
+        hot(1, has_olah=True),
+        (*_NEAR_NGINX, Goal("GB/s", 5, against=OLAH)),
+    ),
+    Case("hot-4", "1 GiB from the page cache, 4 clients", hot(4), _NEAR_NGINX),
+    Case("hot-16", "1 GiB from the page cache, 16 clients", hot(16), _NEAR_NGINX, rounds=3),
+    Case(
+        "fairness",
+        "a small file from a worker that sends a large one to 4 clients",
+        fairness,
+        (Goal("p95 ms", 20, is_least=False),),
+    ),
+    Case(
+        "cold",
+        "1 GiB nobody has asked for, to one client",
+        cold,
+        (Goal("GB/s", 0.8, against=CURL), Goal("GB/s", 2, against=OLAH)),
+    ),
+    Case(
+        "limited",
+        "1 GiB from an upstream with 20 MB/s a connection and 50 ms",
+        limited,
+        (Goal("GB/s", 7, against=ONE),),
+        rounds=3,
+        quick_rounds=1,
+    ),
+    Case(
+        "first-byte",
+        "the first byte of a file of a new repo, each answer from upstream after 50 ms",
+        first_byte,
+        (Goal("first byte ms", 30, is_least=False, against=UPSTREAM, is_plus=True),),
+    ),
+    Case(
+        "small-head",
+        "HEAD of a cached file, 64 connections",
+        small("HEAD", "file"),
+        (
+            Goal("requests/s", 4000),
+            Goal("p99 ms", 60, is_least=False),
+            Goal("requests/s", 50, against=OLAH),
+        ),
+    ),
+    Case(
+        "small-get",
+        "GET of a cached file of 4 KB, 64 connections",
+        small("GET", "file"),
+        (Goal("requests/s", 3500), Goal("requests/s", 50, against=OLAH)),
+    ),
+    Case(
+        "small-info",
+        "GET of a cached revision, 64 connections",
+        small("GET", "info"),
+        (Goal("requests/s", 3500),),
+    ),
+    Case(
+        "slow",
+        "64 clients at 1 MB/s, each with another cold GiB",
+        slow_clients,
+        (
+            Goal("worker RSS MB", 150, is_least=False),
+            Goal("filled MiB a file", 8 * 32 + 32 + 64, is_least=False),
+        ),
+        rounds=1,
+        quick_rounds=1,
+    ),
+    Case(
+        "scale",
+        "100,000 documents and 1,000,000 blobs in the cache",
+        scale,
+        (
+            Goal("start-up s", 3, is_least=False),
+            Goal("CPU µs/request", 1.1, is_least=False, against=FEW),
+        ),
+        rounds=3,
+    ),
+)

@@ -1,0 +1,61 @@
+import pytest
+
+from tests.bench import downloads
+from tests.bench.case import NGINX, US, Case, Goal, run
+from tests.bench.load import LoadFailed, ask, small_requests, streams
+from tests.bench.stage import MIB, Stage
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    stage = Stage(tmp_path_factory.mktemp("bench"))
+    yield stage
+    stage.close()
+
+
+@pytest.mark.server
+def test_case__run__has_figures_of_each_system_for_each_round(stage, monkeypatch):
+    monkeypatch.setattr(downloads, "GIB", 32 * MIB)
+    told = []
+    case = Case("hot", "a file", downloads.hot(2), quick_rounds=2)
+
+    rounds = run(case, stage, is_quick=True, tell=lambda system, _: told.append(system))
+
+    assert told == [NGINX, US] * 2
+    assert {name: len(seen) for name, seen in rounds.items()} == {NGINX: 2, US: 2}
+    assert all(figures["GB/s"] > 0 for seen in rounds.values() for figures in seen)
+
+
+@pytest.mark.server
+def test_small_requests__answered__are_counted_with_what_they_cost(stage):
+    file = stage.add("bench/tiny", {"tiny.txt": b"tiny"})["tiny.txt"]
+    with stage.mirror() as (_, server):
+        ask(server.url + file.path)
+
+        figures = small_requests(server, file.path, method="HEAD", connections=4, seconds=0.3)
+
+    assert figures["requests/s"] > 0
+    assert 0 < figures["p50 ms"] <= figures["p99 ms"]
+
+
+@pytest.mark.server
+def test_load__answers_are_not_those_there_should_be__is_no_figure(stage):
+    server = stage.nginx.server
+
+    with pytest.raises(LoadFailed, match="404"):
+        streams(server, ["/nothing"])
+    with pytest.raises(LoadFailed, match="404"):
+        small_requests(server, "/nothing", seconds=0.1)
+    with pytest.raises(LoadFailed, match="404"):
+        ask(server.url + "/nothing")
+
+
+def test_goal__ratio_of_rounds__is_the_median_of_pairs():
+    rounds = {US: [{"GB/s": 1.0}, {"GB/s": 9.0}, {"GB/s": 3.0}], NGINX: [{"GB/s": 2.0}] * 3}
+
+    goal = Goal("GB/s", 1.5, against=NGINX)
+
+    assert goal.measured(rounds) == 1.5
+    assert goal.is_reached(rounds)
+    assert Goal("GB/s", 1.5, against=NGINX, is_plus=True).measured(rounds) == 1.0
+    assert Goal("GB/s", 1.5, against="nobody").is_reached(rounds) is None
