@@ -20,8 +20,8 @@ from tests.clients.expectations import why_not
 from tests.clients.guard import can_isolate, guards
 from tests.clients.report import render
 from tests.clients.repos import TOKENS
-from tests.clients.roster import CLIENTS, Client
-from tests.clients.runner import Cell, ClientRun, Grid, what_the_hub_saw
+from tests.clients.roster import CLIENTS, XET_CLIENTS, Client
+from tests.clients.runner import Cell, ClientRun, Grid, what_the_hub_saw, who_spoke_xet
 from tests.clients.summary import put_into, summarised
 from tests.harness import Mirror
 
@@ -43,15 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     # So that what was made is taken away again.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    clients = _chosen(given.names, is_quick=given.quick)
+    known = CLIENTS if given.xet is None else (*CLIENTS, *XET_CLIENTS)
+    clients = _chosen(known, given.names, is_quick=given.quick)
     if given.list or not clients:
-        print(*(client.name for client in CLIENTS), sep="\n")
+        print(*(client.name for client in known), sep="\n")
         return 0 if given.list else 2
     is_isolated = not given.no_namespace and can_isolate()
     began = time.monotonic()
     runs, overall = _run(clients, given, is_isolated=is_isolated)
     minutes = (time.monotonic() - began) / 60
-    is_full = clients == list(CLIENTS) and not (given.quick or given.task)
+    is_full = clients == list(CLIENTS) and not (given.quick or given.task or given.xet)
     if is_full:
         text = render(
             runs,
@@ -78,7 +79,8 @@ def _run(
         hub.add_user(name, token=token)
     for bucket in ("api", "resolvers"):
         hub.rate_limits.set(bucket, UNLIMITED)
-    settings = {**SETTINGS, "server": {"host": "0.0.0.0" if is_isolated else "127.0.0.1"}}
+    xet = {} if given.xet is None else {"xet": {"mode": given.xet}}
+    settings = {**SETTINGS, **xet, "server": {"host": "0.0.0.0" if is_isolated else "127.0.0.1"}}
     with hub, guards(AT_ONCE, is_isolated=is_isolated) as watching:
         mirror = Mirror(folder, [{"url": hub.url, "hub": True}], settings)
         try:
@@ -100,7 +102,9 @@ def _run(
             if mirror.log_path.exists():
                 shutil.copy(mirror.log_path, LOGS / "mirror.log")
             shutil.rmtree(folder, ignore_errors=True)
-    return runs, [_told(cell) for cell in what_the_hub_saw(hub, LOGS / "mirror.log", runs)]
+    log = (LOGS / "mirror.log").read_text(errors="replace")
+    seen = [*what_the_hub_saw(hub, log, runs), *(who_spoke_xet(log, runs) if given.xet == "on" else ())]
+    return runs, [_told(cell) for cell in seen]
 
 
 def _conclude(runs: Sequence[ClientRun], overall: Sequence[Cell], minutes: float) -> int:
@@ -129,11 +133,11 @@ def _tell(cell: Cell) -> None:
     print(f"{line}  {cell.reason}".rstrip(), flush=True)
 
 
-def _chosen(names: Sequence[str], *, is_quick: bool) -> list[Client]:
-    """Those whose name has one of *names* in it; all when there are no names."""
+def _chosen(known: Sequence[Client], names: Sequence[str], *, is_quick: bool) -> list[Client]:
+    """Those *known* whose name has one of *names* in it; all when there are no names."""
     return [
         client
-        for client in CLIENTS
+        for client in known
         if any(name in client.name for name in names) or (not names and (client.is_quick or not is_quick))
     ]
 
@@ -154,6 +158,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="each generation, fewer tasks")
     parser.add_argument("--task", metavar="TASK", help="only this one, the name of a function")
+    parser.add_argument(
+        "--xet",
+        choices=("auto", "on", "off"),
+        help="xet.mode of the mirror; more generations of hf_xet, no report",
+    )
     parser.add_argument("--no-namespace", action="store_true", help="guard by proxy and hooks alone")
     parser.add_argument("--list", action="store_true", help="name the clients")
     return parser

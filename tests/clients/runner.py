@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +30,8 @@ Status = Literal["ok", "fails", "not applicable"]
 SETTLE_S = 10
 # To ask for the first byte is a way to learn how many there are.
 PROBES_BYTES = 16
+# Packages with which a client fetches by Xet what is offered so.
+SPEAK_XET = {"hf_xet", "@huggingface/hub"}
 MIRROR_AGENT = "dingospeed/"
 # As the documentation recommends, so that clients keep quiet about other things than files.
 # Xet stays on: the mirror has to keep clients from it by itself.
@@ -309,7 +311,7 @@ def _clean_environ() -> dict[str, str]:
     }
 
 
-def what_the_hub_saw(hub: FakeHub, log: Path, runs: Sequence[ClientRun]) -> list[Cell]:
+def what_the_hub_saw(hub: FakeHub, log: str, runs: Sequence[ClientRun]) -> list[Cell]:
     """What must be true of the whole run, whoever the clients were."""
     sent_twice = [
         f"{path} of {repo.id}"
@@ -322,7 +324,7 @@ def what_the_hub_saw(hub: FakeHub, log: Path, runs: Sequence[ClientRun]) -> list
         call.user_agent for call in hub.calls if (call.user_agent or "").startswith(MIRROR_AGENT)
     }
     chatter = [call.path for call in hub.calls if call.route in ("agent-harnesses", "telemetry")]
-    traces = log.read_text(errors="replace").count("Traceback (most recent call last)")
+    traces = log.count("Traceback (most recent call last)")
     claims = (
         ("one_copy", "each LFS file was fetched once from outside", sent_twice),
         ("no_stranger", "nobody but the mirror spoke to the Hub", sorted(strangers)),
@@ -334,6 +336,18 @@ def what_the_hub_saw(hub: FakeHub, log: Path, runs: Sequence[ClientRun]) -> list
         Cell("all of them", name, title, "fails" if found else "ok", _some(found))
         for name, title, found in claims
     ]
+
+
+def who_spoke_xet(log: str, runs: Sequence[ClientRun]) -> Iterator[Cell]:
+    """Of each client that knows Xet, to whom all is offered by Xet, that it fetched so."""
+    for run in runs:
+        if set(run.versions) & SPEAK_XET:
+            etag = run.shown.repos["model"].sha256("model.safetensors")
+            has_spoken = f"/-/xet/blocks/{etag}/" in log
+            status: Status = "ok" if has_spoken else "fails"
+            yield Cell(
+                run.client.name, "by_xet", "fetched by Xet", status, "" if has_spoken else "not by Xet"
+            )
 
 
 def _some(found: Sequence[str]) -> str:
