@@ -136,5 +136,7 @@ def _sign(response: Response) -> Response:
     response.headers.setdefault("Cache-Control", "private, no-cache")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Access-Control-Allow-Origin"] = "*"
-    response.headers["Access-Control-Expose-Headers"] = replies.EXPOSED_HEADERS
+    is_offered = "X-Xet-Hash" in response.headers
+    exposed = replies.EXPOSED_HEADERS + (",X-Xet-Hash" if is_offered else "")
+    response.headers["Access-Control-Expose-Headers"] = exposed
     return response

@@ -71,7 +71,7 @@ def limited(stage: Stage, is_quick: bool) -> Iterator[Systems]:
     """An upstream that gives 20 MB/s to a connection and thinks 50 ms before each answer."""
     size = GIB // 4 if is_quick else GIB
     file = stage.add("bench/limited", {"weights.bin": Generated(size, seed=3)})["weights.bin"]
-    with _slow_hub(stage, bytes_per_s=LIMITED_RATE), stage.mirror() as (mirror, server):
+    with slow_hub(stage, bytes_per_s=LIMITED_RATE), stage.mirror() as (mirror, server):
 
         def alone() -> Figures:
             # No more than it takes to see the rate: it does not change afterwards.
@@ -91,7 +91,7 @@ def limited(stage: Stage, is_quick: bool) -> Iterator[Systems]:
 def first_byte(stage: Stage, is_quick: bool) -> Iterator[Systems]:
     """Until the first byte of a file in a repo nobody has asked for, over an upstream with 50 ms."""
     numbers = iter(range(1_000_000))
-    with _slow_hub(stage), stage.mirror() as (_, server):
+    with slow_hub(stage), stage.mirror() as (_, server):
 
         def fresh() -> Remote:
             name = f"bench/fresh{next(numbers)}"
@@ -131,7 +131,7 @@ def slow_clients(stage: Stage, is_quick: bool) -> Iterator[Systems]:
 
 
 @contextmanager
-def _slow_hub(stage: Stage, *, bytes_per_s: float | None = None) -> Iterator[None]:
+def slow_hub(stage: Stage, *, bytes_per_s: float | None = None) -> Iterator[None]:
     """The Hub answers 50 ms late, and so does its own CDN, which stands in for nginx."""
     faults = [stage.hub.fault("any", "latency", seconds=LIMITED_LATENCY_S)]
     if bytes_per_s is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.bench import xet
 from tests.bench.case import NGINX, OLAH, Case, Goal
 from tests.bench.downloads import CURL, ONE, UPSTREAM, cold, first_byte, hot, limited, slow_clients
 from tests.bench.smalls import FEW, fairness, scale, small
@@ -74,6 +75,14 @@ CASES = (
             Goal("filled MiB a file", 8 * 32 + 32 + 64, is_least=False),
         ),
         rounds=1,
+        quick_rounds=1,
+    ),
+    Case("xet-warm", "1 GiB from the cache to huggingface_hub, plain and by Xet", xet.warm),
+    Case(
+        "xet-limited",
+        "1 GiB from an upstream with 20 MB/s a connection to huggingface_hub, plain and by Xet",
+        xet.limited,
+        rounds=3,
         quick_rounds=1,
     ),
     Case(

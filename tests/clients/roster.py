@@ -67,7 +67,7 @@ CLIENTS: tuple[Client, ...] = (
     _hub("0.33.5 + hf_xet", "huggingface_hub==0.33.5", "hf_xet==1.1.5"),
     _hub("0.36.2 + hf_xet", "huggingface_hub==0.36.2", "hf_xet==1.2.0", is_quick=True),
     # Its hf program needs click, and counts on another package to bring it.
-    _hub("1.0.1", "huggingface_hub==1.0.1", "hf_xet==1.1.10", "click"),
+    _hub("1.0.1", "huggingface_hub==1.0.1", "hf_xet==1.2.0", "click"),
     _hub("1.28.0 + hf_xet", "huggingface_hub==1.28.0", "hf_xet==1.5.2", is_quick=True),
     _hub("newest + hf_xet", "huggingface_hub", "hf_xet", is_quick=True),
     _hub("newest, no hf_xet", "huggingface_hub", without=("hf_xet",)),
@@ -104,5 +104,6 @@ CLIENTS: tuple[Client, ...] = (
 XET_CLIENTS: tuple[Client, ...] = (
     _hub("0.30.2 + hf_xet 0.1.4", "huggingface_hub==0.30.2", "hf_xet==0.1.4"),
     _hub("0.32.6 + hf_xet 1.1.2", "huggingface_hub==0.32.6", "hf_xet==1.1.2"),
+    _hub("0.35.3 + hf_xet 1.1.10", "huggingface_hub==0.35.3", "hf_xet==1.1.10"),
     _hub("1.10.2 + hf_xet 1.4.3", "huggingface_hub==1.10.2", "hf_xet==1.4.3"),
 )

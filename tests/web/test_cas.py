@@ -89,6 +89,7 @@ def test_offered__file_of_lfs__in_headers_and_listings_alike(app, repo, path):
         for sent in ({}, {"Range": "bytes=0-0"}, {"If-None-Match": f'"{etag}"'}):
             headers = app.get(f"/org/name/resolve/main/{path}", method=method, headers=sent).headers
             assert headers["X-Xet-Hash"] == hash
+            assert "X-Xet-Hash" in headers["Access-Control-Expose-Headers"]
             assert headers["Link"] == (
                 f'<http://localhost/api/models/org/name/xet-read-token/{sha}>; rel="xet-auth", '
                 f'<http://localhost{CAS}/v1/reconstructions/{hash}>; rel="xet-reconstruction-info"'
