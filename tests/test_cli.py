@@ -47,6 +47,18 @@ def test_config__options_given__prints_what_is_in_force(run):
     ]
 
 
+def test_admin_token__without_a_setting__prints_the_key_of_the_cache(run, tmp_path):
+    printed = run("admin-token").output
+
+    assert printed == (tmp_path / "repos" / "keys" / "admin").read_text()
+    assert run("admin-token").output == printed
+
+
+def test_admin_token__with_a_setting__prints_that(run, tmp_path):
+    assert run("admin-token", DINGOSPEED_ADMIN__TOKEN="of-ours").output == "of-ours\n"
+    assert not (tmp_path / "repos").exists()
+
+
 def test_config__file_and_environment_given__both_count(run, tmp_path):
     (tmp_path / "my.yaml").write_text("server: {workers: 3, port: 1}")
 

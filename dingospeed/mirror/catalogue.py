@@ -7,12 +7,14 @@ cost a directory walk and no more.
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -27,16 +29,11 @@ from dingospeed.store.layout import Layout
 
 _NAMES_TTL_S, _SHOWN_TTL_S = 10.0, 10.0
 _SHOWN_KEPT = 1000
+# Where looking takes long it is done less often: so many times as long passes in between.
+_NAMES_REST = 20
+_SORTED_AT_ONCE = 2000
 # Which revision stands for a repo while it is held.
 _DEFAULT = "main"
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A repo of which some tree is held, and when the latest of them came (Unix time)."""
-
-    repo: RepoRef
-    changed_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +75,10 @@ class Screenful:
     start: int
 
 
-def _by_name(named: Named) -> Any:
-    return str(named.repo).lower()
-
-
-def _latest_first(named: Named) -> Any:
-    return -named.changed_at, str(named.repo).lower()
-
-
-ORDERS: dict[str, Callable[[Named], Any]] = {"recent": _latest_first, "name": _by_name}
+# Names are kept as bare text, and repos made of them only for those shown: a hundred thousand small
+# objects would have Python's collector stop the worker each time it looks through them.
+Names = tuple[str, ...]
+ORDERS = ("recent", "name")
 
 
 class Catalogue:
@@ -95,27 +87,35 @@ class Catalogue:
     def __init__(self, *, layout: Layout) -> None:
         self._layout = layout
         self._lock = threading.Lock()
-        self._named: tuple[Named, ...] = ()
-        self._named_at = float("-inf")
+        self._names: dict[str, Names] = {}
+        self._good_until = float("-inf")
         self._shown: TTLCache[RepoRef, Shown | None] = TTLCache(_SHOWN_KEPT, _SHOWN_TTL_S)
 
-    def names(self) -> tuple[Named, ...]:
-        """All repos held, in no order; up to ten seconds old."""
-        with self._lock:
-            if time.monotonic() - self._named_at < _NAMES_TTL_S:
-                return self._named
-        named = native.run(_named, self._layout)
-        with self._lock:
-            self._named, self._named_at = named, time.monotonic()
-        return named
+    def count(self) -> int:
+        """How many repos are held; up to ten seconds old, on a large cache a minute."""
+        return len(self._all("name"))
 
     def search(self, text: str, *, order: str = "recent", start: int = 0, count: int = 25) -> Screenful:
         """The repos whose name has all words of *text*, in one of ORDERS, *count* of them from *start* on."""
-        words = text.lower().split()
-        found = [named for named in self.names() if all(word in str(named.repo).lower() for word in words)]
-        found.sort(key=ORDERS[order])
-        rows = (self.show(named.repo) for named in found[start : start + count])
-        return Screenful(tuple(row for row in rows if row is not None), len(found), start)
+        names, words = self._all(order), text.lower().split()
+        if words:
+            names = native.run(_with_words, names, words)
+        rows = (self.show(_repo(name)) for name in names[start : start + count])
+        return Screenful(tuple(row for row in rows if row is not None), len(names), start)
+
+    def _all(self, order: str) -> Names:
+        began = time.monotonic()
+        with self._lock:
+            if began < self._good_until:
+                return self._names[order]
+            if self._names:
+                # Who comes meanwhile takes the old ones.
+                self._good_until = began + _NAMES_TTL_S
+        names = native.run(_all_names, self._layout)
+        now = time.monotonic()
+        with self._lock:
+            self._names, self._good_until = names, now + max(_NAMES_TTL_S, (now - began) * _NAMES_REST)
+        return names[order]
 
     def show(self, repo: RepoRef) -> Shown | None:
         """What is held of *repo*, None for nothing; up to ten seconds old."""
@@ -128,17 +128,41 @@ class Catalogue:
         return shown
 
 
-def _named(layout: Layout) -> tuple[Named, ...]:
-    found = []
+def _all_names(layout: Layout) -> dict[str, Names]:
+    """The names of all repos of which some tree is held, in each of ORDERS."""
+    found = list(_named(layout))
+    return {
+        "recent": tuple(name for _, name in _in_order((-changed_at, name) for changed_at, name in found)),
+        "name": tuple(name for _, name in _in_order((name.lower(), name) for _, name in found)),
+    }
+
+
+def _named(layout: Layout) -> Iterator[tuple[float, str]]:
+    """When the latest tree of a repo came, and its name."""
     for type in REPO_TYPES:
         for org in _folders(layout.root / "api" / type):
             for name in _folders(org):
                 try:
                     repo = RepoRef(type, "" if org.name == "_" else org.name, name.name)
-                    found.append(Named(repo, layout.api(repo, "trees", "x").parent.stat().st_mtime))
+                    yield layout.api(repo, "trees", "x").parent.stat().st_mtime, str(repo)
                 except (RepoNotFound, OSError):
                     continue  # Not a repo, or one of which only its name was asked.
-    return tuple(found)
+
+
+def _in_order(found: Iterable[tuple[Any, str]]) -> Iterator[tuple[Any, str]]:
+    """*found*, sorted piece by piece: one long sort would let no other thread have its turn."""
+    rest = iter(found)
+    pieces = iter(lambda: sorted(islice(rest, _SORTED_AT_ONCE)), [])
+    return heapq.merge(*pieces)
+
+
+def _with_words(names: Names, words: list[str]) -> Names:
+    return tuple(name for name in names if all(word in name.lower() for word in words))
+
+
+def _repo(name: str) -> RepoRef:
+    type, _, id = name.partition("/")
+    return next(RepoRef.parse(known, id) for known in REPO_TYPES if known == type)
 
 
 def _folders(path: Path) -> Iterator[Path]:
@@ -189,34 +213,30 @@ def _written_at(path: Path) -> float:
 
 def _snapshot(layout: Layout, repo: RepoRef, tree: Path, revisions: tuple[str, ...]) -> Snapshot | None:
     """None when the tree has gone, or is damaged."""
+    seen: set[str] = set()
+    files_held = size_bytes = held_bytes = 0
+    used_at: float | None = None
     try:
-        blobs = set(_blobs(repo, tree))
+        for blob in _blobs(repo, tree):
+            if blob.etag in seen:
+                continue
+            seen.add(blob.etag)
+            held, last_use = _held(layout, blob)
+            files_held += held == blob.size
+            size_bytes += blob.size
+            held_bytes += held
+            if last_use is not None:
+                used_at = max(used_at or 0, last_use)
     except (OSError, ValueError):
         return None
-    files_held = held_bytes = 0
-    used_at: float | None = None
-    for blob in blobs:
-        held, last_use = _held(layout, blob)
-        files_held += held == blob.size
-        held_bytes += held
-        if last_use is not None:
-            used_at = max(used_at or 0, last_use)
-    return Snapshot(
-        commit=tree.stem,
-        revisions=revisions,
-        files=len(blobs),
-        files_held=files_held,
-        size_bytes=sum(blob.size for blob in blobs),
-        held_bytes=held_bytes,
-        used_at=used_at,
-    )
+    return Snapshot(tree.stem, revisions, len(seen), files_held, size_bytes, held_bytes, used_at)
 
 
 def _blobs(repo: RepoRef, tree: Path) -> Iterator[Blob]:
     """The content of the tree's files. One entry is parsed at a time: others get their turn in between."""
     text, decoder = tree.read_text(encoding="utf-8", errors="surrogatepass"), json.JSONDecoder()
     at = text.index("[") + 1
-    while at < len(text) and text[at] != "]":
+    while text[at : at + 1] != "]":
         entry, at = decoder.raw_decode(text, at)
         at += text[at : at + 1] == ","
         if isinstance(entry, dict) and entry.get("type") == "file":

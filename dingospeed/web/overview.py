@@ -33,7 +33,7 @@ def moving(parts: Services) -> dict[str, Any]:
         "lines": lines_of_node(parts.lines.snapshot(), sheets),
         "disk": disk_of(parts.layout.root),
         "forecast": parts.disk_history.forecast(),
-        "repos_held": len(parts.catalogue.names()),
+        "repos_held": parts.catalogue.count(),
         "group": parts.group.told() if parts.group is not None else None,
     }
 

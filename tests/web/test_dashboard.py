@@ -11,7 +11,7 @@ from dingospeed.web.auth import check_admin
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 TOKEN = "an-admin-token"
-PAGES = ["/", "/-/ui/overview", "/-/ui/repos", "/-/ui/repos/models/org/model"]
+PAGES = ["/", "/-/ui/overview", "/-/ui/repos", "/-/ui/repos/models/org/model", "/-/ui/jobs"]
 
 
 @pytest.fixture
@@ -239,6 +239,18 @@ def test_repos__held__are_listed_with_what_is_held_of_them(browser, app, hub: Fa
     assert "60 %" in rows
     assert '<span class="tag">main</span>' in page
     assert "1 of 2" in page
+
+
+def test_overview__of_a_file_with_markup_for_a_name__shows_it_as_text(browser, app, hub):
+    hub.add_repo("models", "org/model").commit({"<img src=x onerror=alert(1)>.txt": b"a"})
+    app.get("/org/model/resolve/main/%3Cimg%20src=x%20onerror=alert(1)%3E.txt")
+    app.parts.watch.board.beat()
+    log_in(browser)
+
+    page = browser.get("/", headers=HTML).text
+
+    assert "&lt;img src=x onerror=alert(1)&gt;.txt" in page
+    assert "<img src=x" not in page
 
 
 def test_asset__with_its_version__is_kept_for_a_year(app):

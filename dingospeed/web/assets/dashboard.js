@@ -3,8 +3,16 @@
 
 const away = document.getElementById("away");
 
-for (const trouble of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
-  document.body.addEventListener(trouble, () => { away.hidden = false; });
+const troubles = {
+  "htmx:sendError": "The mirror does not answer. What you see is how it was.",
+  "htmx:timeout": "The mirror takes too long to answer. What you see is how it was.",
+  "htmx:responseError": "The mirror refused that. Load the page again.",
+};
+for (const [trouble, words] of Object.entries(troubles)) {
+  document.body.addEventListener(trouble, () => {
+    away.textContent = words;
+    away.hidden = false;
+  });
 }
 document.body.addEventListener("htmx:afterOnLoad", (event) => {
   if (event.detail.successful) away.hidden = true;
