@@ -124,6 +124,13 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
+        self.rate_quota = Gauge(
+            "dingospeed_upstream_rate_quota_requests",
+            "Requests that a line allows in a window, by line and bucket.",
+            ("line", "bucket"),
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
         self.fill_results = Counter(
             "dingospeed_fills_total",
             "Segments filled, by how it ended; elsewhere: another worker was at it.",
@@ -151,6 +158,13 @@ class Metrics:
         self.disk_free_bytes = Gauge(
             "dingospeed_disk_free_bytes",
             "What can still be written to the disk of the cache.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self.jobs = Gauge(
+            "dingospeed_jobs",
+            "Warm-up jobs, by state.",
+            ("state",),
             registry=registry,
             multiprocess_mode="mostrecent",
         )

@@ -208,6 +208,7 @@ def connect(settings: Settings) -> Services:
         documents=documents,
         lines=lines,
         timetable=timetable,
+        jobs=jobs.all,
         fetched=lambda: metrics.fetched_bytes,
     )
     return Services(

@@ -78,6 +78,8 @@ def lines_of(settings: Settings, metrics: Metrics) -> Lines:
         for bucket, budget in line.client.budgets.items():
             if budget.remaining is not None:
                 metrics.rate_remaining.labels(line.name, bucket).set(budget.remaining)
+            if budget.quota is not None:
+                metrics.rate_quota.labels(line.name, bucket).set(budget.quota)
 
     def observe_call(line: str, bucket: str, result: str, seconds: float) -> None:
         metrics.upstream_calls.labels(line, bucket, result).inc()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from dingospeed.store.documents import Documents
 from dingospeed.store.keys import own_key
 from dingospeed.store.layout import Layout
 from dingospeed.upkeep.board import Board
+from dingospeed.upkeep.jobs import Job
+from dingospeed.upkeep.levels import Levels
 from dingospeed.upkeep.pseudonyms import Pseudonyms
 from dingospeed.upkeep.pulse import Pulse
 from dingospeed.upkeep.timetable import Timetable
@@ -28,12 +30,14 @@ _MOST_LISTENERS = 16
 class Watch:
     """*board* tells of all workers, *pulse* of this one; *pseudonyms* stand for tokens.
 
+    *levels* are metrics that are looked up when they are asked for.
     *listeners* are the places for those who listen to this worker's events.
     """
 
     board: Board
     pulse: Pulse
     pseudonyms: Pseudonyms
+    levels: Levels
     listeners: threading.BoundedSemaphore
 
 
@@ -44,6 +48,7 @@ def watch_of(
     documents: Documents,
     lines: Lines,
     timetable: Timetable,
+    jobs: Callable[[], Iterable[Job]],
     fetched: Callable[[], int],
 ) -> Watch:
     traffic = Traffic(folder=layout.traffic, documents=documents, fetched=fetched)
@@ -64,6 +69,7 @@ def watch_of(
         board=board,
         pulse=pulse,
         pseudonyms=Pseudonyms(salt=own_key(layout.key("salt"))),
+        levels=Levels(metrics=metrics, root=layout.root, jobs=jobs),
         listeners=threading.BoundedSemaphore(_MOST_LISTENERS),
     )
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from dingospeed.errors import StoreError
 from dingospeed.metrics import shared_folder
-from dingospeed.store.usage import disk_of
 from dingospeed.web import replies
 from dingospeed.web.asking import services
 
@@ -36,16 +33,8 @@ def readyz() -> Response:
 def metrics() -> Response:
     """For Prometheus: all workers added up."""
     registry = services().registry
-    _look_at_disk()
+    services().watch.levels.show()
     if shared_folder() is not None:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
-
-
-def _look_at_disk() -> None:
-    parts = services()
-    with suppress(StoreError):
-        disk = disk_of(parts.layout.root)
-        parts.metrics.disk_size_bytes.set(disk.size_bytes)
-        parts.metrics.disk_free_bytes.set(disk.free_bytes)
