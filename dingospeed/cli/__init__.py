@@ -9,6 +9,7 @@ from dingospeed.cli.admin import admin_token
 from dingospeed.cli.alert import alert
 from dingospeed.cli.exits import Commands
 from dingospeed.cli.jobs import jobs
+from dingospeed.cli.mounts import mount, mounts, unmount
 from dingospeed.cli.nodes import nodes
 from dingospeed.cli.server import serve, show
 from dingospeed.cli.status import status
@@ -21,5 +22,5 @@ def main() -> None:
     """A self-hosted mirror of the Hugging Face Hub."""
 
 
-for command in (serve, show, admin_token, status, nodes, warmup, jobs, alert):
+for command in (serve, show, admin_token, status, nodes, warmup, jobs, mount, unmount, mounts, alert):
     main.add_command(command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -13,16 +12,13 @@ import click
 from dingospeed.cli.exits import Exit
 from dingospeed.cli.following import Told, exit_code, follow, name_of
 from dingospeed.cli.mirror_client import MirrorClient, MirrorRefuses, mirror_of, with_mirror
+from dingospeed.cli.names import TYPES, parse_repo
 from dingospeed.cli.options import settings_for
 from dingospeed.cli.printing import print_json, print_table, size_text, with_json
 from dingospeed.errors import DingospeedError
 from dingospeed.model import Caller, RepoRef, checked_revision
 from dingospeed.upkeep.jobs import Wish, told
 
-_TYPES = {"model": "models", "dataset": "datasets", "space": "spaces", "kernel": "kernels"}
-_TYPES |= {type: type for type in _TYPES.values()}
-# [TYPE/]ORG/NAME[@REVISION]; a name without an org can not bear its type.
-_REPO = re.compile(r"(?:(models|datasets|spaces|kernels)/(?=[^@]+/))?([^@\s]+)(?:@(\S+))?\Z")
 _INTERRUPTED = 130
 
 
@@ -38,9 +34,7 @@ class Taker(Protocol):
 
 @click.command()
 @click.argument("named", nargs=-1, metavar="REPO…")
-@click.option(
-    "--type", "kind", type=click.Choice(sorted(_TYPES)), default="model", help="What the repos are."
-)
+@click.option("--type", "kind", type=click.Choice(sorted(TYPES)), default="model", help="What the repos are.")
 @click.option("--revision", default="main", metavar="REVISION", help="Branch, tag or commit; else main.")
 @click.option("--include", multiple=True, metavar="GLOB", help="Only files that match; may be repeated.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No files that match; may be repeated.")
@@ -96,13 +90,8 @@ def _names_in(lines: Iterable[str]) -> Iterator[str]:
 
 def _wish(name: str, token: str | None, options: dict[str, Any]) -> Told:
     """What is asked for, as the routes of the mirror take it. Raises BadParameter."""
-    match = _REPO.match(name)
-    if match is None:
-        raise click.BadParameter(f"expected org/name or TYPE/org/name@revision; found {name!r}")
     wish: Told = {
-        "repo": match[2],
-        "type": match[1] or _TYPES[options["kind"]],
-        "revision": match[3] or options["revision"],
+        **parse_repo(name, options["kind"], options["revision"]),
         "include": list(options["include"]),
         "exclude": list(options["exclude"]),
     }

@@ -14,6 +14,9 @@ from dingospeed.sources import hub
 from dingospeed.sources.chain import Chain, ReadLine
 from dingospeed.store.blobs import Blobs
 
+# Is told which repo is used, and by whom.
+OnOpen = Callable[[RepoRef, Caller], None]
+
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
@@ -51,6 +54,7 @@ class Files:
         chain: Chain,
         blobs: Blobs,
         rules: RepoRules,
+        on_open: OnOpen = lambda repo, caller: None,
     ) -> None:
         self._trees = trees
         self._access = access
@@ -58,6 +62,7 @@ class Files:
         self._chain = chain
         self._blobs = blobs
         self._rules = rules
+        self._on_open = on_open
 
     def open(self, repo: RepoRef, revision: str, path: str, caller: Caller) -> OpenFile:
         """The file at *path*, for *caller*.
@@ -68,6 +73,7 @@ class Files:
         found = self._access.to_commit(repo, revision, caller)
         visibility = self._access.to_files(repo, caller)
         meta = self._trees.file(repo, found.commit, path, caller)
+        self._on_open(repo, caller)
         return self.opened(meta, caller, is_restricted=not visibility.is_public, is_stale=found.is_stale)
 
     def opened(

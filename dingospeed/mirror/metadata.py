@@ -117,6 +117,11 @@ class Metadata:
             log.log(level, "%s %s: serving what was known %.0f s ago: %s", repo, revision, _age(known), error)
             return Revision(known.value["commit"], is_stale=True)
 
+    def held_commit(self, repo: RepoRef, revision: str) -> str | None:
+        """The commit that *revision* was known to be last; nobody is asked."""
+        known = self._word(repo, revision)
+        return str(known.value["commit"]) if known is not None else None
+
     def info(self, repo: RepoRef, commit: str, caller: Caller) -> dict[str, Any]:
         """What the Hub says of the repo at *commit*, without Xet; not to be changed."""
         known = self._kept_info(repo, commit)

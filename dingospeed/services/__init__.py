@@ -40,6 +40,7 @@ from dingospeed.mirror.xet import Offers
 from dingospeed.services.alerting import alerts_of
 from dingospeed.services.downloads import lines_of, readers_of, share_of
 from dingospeed.services.group import Group, group_of
+from dingospeed.services.mounts import mounts_of
 from dingospeed.services.warmup import WarmUp, schedule, warm_up_of
 from dingospeed.services.watch import Watch, watch_of
 from dingospeed.services.xet import cas_of, offers_of
@@ -53,8 +54,10 @@ from dingospeed.store.shelf import Shelf
 from dingospeed.upkeep.alerts import Alerts
 from dingospeed.upkeep.diskhistory import NOTE_EVERY_S, DiskHistory
 from dingospeed.upkeep.jobfiles import JobFiles
+from dingospeed.upkeep.mounts import Mounts
 from dingospeed.upkeep.planning import Planner
 from dingospeed.upkeep.timetable import Timetable
+from dingospeed.upkeep.uses import Uses
 from dingospeed.upstream.lines import Lines
 
 # Answers to questions that are forwarded, kept on the whole node.
@@ -85,6 +88,7 @@ class Services:
     git: Git
     lfs: Lfs
     warm_up: WarmUp
+    mounts: Mounts
     offers: Offers
     cas: Cas | None
     transfer_places: Places | None
@@ -185,7 +189,10 @@ def connect(settings: Settings) -> Services:
     demand = Demand(path=layout.lease("demand"))
     readers = readers_of(settings, blobs, leases, metrics, demand)
     files_read_by = partial(Files, trees=trees, access=access, chain=chain, blobs=blobs, rules=repo_rules)
-    files = files_read_by(reader=readers.for_clients)
+    uses = Uses(documents=documents, path=layout.uses, leases=leases)
+    files = files_read_by(
+        reader=readers.for_clients, on_open=lambda repo, caller: uses.note(repo, caller.address)
+    )
     jobs = JobFiles(documents=documents, layout=layout, leases=leases)
     warm_up = warm_up_of(
         settings,
@@ -198,6 +205,18 @@ def connect(settings: Settings) -> Services:
         demand=demand,
     )
     schedule(settings, warm_up, timetable)
+    mounts = mounts_of(
+        settings,
+        metadata=metadata,
+        trees=trees,
+        rules=repo_rules,
+        warmups=warm_up.warmups,
+        uses=uses,
+        documents=documents,
+        layout=layout,
+        leases=leases,
+    )
+    timetable.every(settings.mounts.check_s, "mounts", mounts.refresh)
     offers = offers_of(settings)
     make_cas = partial(Cas, access=access, trees=trees, files=files, blobs=blobs, rules=repo_rules)
     cleaner = Cleaner(addresses=[line.url for line in settings.upstream.lines])
@@ -264,6 +283,7 @@ def connect(settings: Settings) -> Services:
             layout=layout,
         ),
         warm_up=warm_up,
+        mounts=mounts,
         offers=offers,
         cas=cas_of(settings, layout, make_cas),
         transfer_places=_places(leases, "transfer", settings.server.limits.client_transfers),

@@ -6,6 +6,7 @@
     api/forwarded/<2 hex>/…           answers to questions of other kinds (shelf.py)
     jobs/<id>.json                    warm-up jobs
     mounts/<type>/<org>/<repo>/…      what was put into the public directory
+    uses.json                         which repos are used most
     access/<type>/<org>/<repo>/…      remembered decisions about callers
     traffic/<hour>/<worker>.json      what was served, for a day (upkeep/traffic.py)
     disk.json                         how full the disk was, for a week (upkeep/diskhistory.py)
@@ -76,6 +77,11 @@ class Layout:
 
     def mount(self, repo: RepoRef) -> Path:
         return _document(self.root, "mounts", repo, ("mount",))
+
+    @property
+    def uses(self) -> Path:
+        """Which repos are used most."""
+        return self.root / "uses.json"
 
     def key(self, name: str) -> Path:
         """A secret of this cache's own; never shown."""

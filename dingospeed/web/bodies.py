@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from flask import request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dingospeed.errors import BadRequest
+from dingospeed.errors import BadRequest, Refusal
 
 _LONGEST = 60
 
@@ -18,6 +18,12 @@ class Asked(BaseModel):
 
     # A token in a body must not come back in an error.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Unfit(Refusal):
+    """The repo can not be had as it was asked for. Not a 401 or 404: those are about us and what is ours."""
+
+    status = 422
 
 
 A = TypeVar("A", bound=Asked)

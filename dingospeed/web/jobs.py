@@ -17,7 +17,7 @@ from dingospeed.upkeep.jobs import Act, Job, JobNotFound, JobStore, Wish, told
 from dingospeed.web import replies
 from dingospeed.web.asking import address, services
 from dingospeed.web.auth import check_admin
-from dingospeed.web.bodies import Asked, body_as
+from dingospeed.web.bodies import Asked, Unfit, body_as
 
 blueprint = Blueprint("jobs", __name__)
 
@@ -26,12 +26,6 @@ _TOKEN = "null, or a token of printable ASCII characters"  # noqa: S105
 _LOOK_S = 0.25
 # Within what clients and proxies bear.
 _SIGN_OF_LIFE_S = 15.0
-
-
-class Unfit(Refusal):
-    """The repo can not be had as it was asked for. Not a 401 or 404: those are about us and our jobs."""
-
-    status = 422
 
 
 class WarmUpAsked(Asked):
