@@ -28,6 +28,7 @@ from dingospeed.web import (
     login,
     mounts,
     nodes,
+    openapi,
     pages,
     paths,
     raw,
@@ -62,6 +63,7 @@ _PARTS = (
     login,
     dashboard,
     jobpages,
+    openapi,
 )
 
 

@@ -156,7 +156,7 @@ class _There:
         self._client = client
 
     def plan(self, wish: Told) -> Told:
-        plan: Told = self._client.ask("POST", "/-/jobs/plan", body=wish)
+        plan: Told = self._client.ask("POST", "/-/plans", body=wish)
         return plan
 
     def begin(self, wish: Told) -> Told:

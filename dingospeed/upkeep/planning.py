@@ -21,7 +21,7 @@ _MAX_MOVES = 5
 class NothingToDo(Forbidden):
     """No file of the revision is wanted."""
 
-    status = 422
+    status = 404
 
 
 @dataclass(frozen=True, slots=True)

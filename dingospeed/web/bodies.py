@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from flask import request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dingospeed.errors import BadRequest, Refusal
+from dingospeed.errors import BadRequest, Refusal, RepoNotFound
 
 _LONGEST = 60
 
@@ -21,9 +21,15 @@ class Asked(BaseModel):
 
 
 class Unfit(Refusal):
-    """The repo can not be had as it was asked for. Not a 401 or 404: those are about us and what is ours."""
+    """The repo can not be had as it was asked for. Never 401: that is for want of the admin token."""
 
-    status = 422
+    def __init__(self, repo: str, refusal: Refusal) -> None:
+        self.status = 403 if refusal.status == 401 else refusal.status
+        why = str(refusal)
+        if isinstance(refusal, RepoNotFound):
+            # In the Hub's words it could also be a wrong password, which nobody gave.
+            self.status, why = 404, "there is no such repo, or not for whom this is asked"
+        super().__init__(f"{repo}: {why}")
 
 
 A = TypeVar("A", bound=Asked)

@@ -14,13 +14,15 @@ _METHODS = "GET, HEAD, POST, OPTIONS"
 _HEADERS = "Accept, Authorization, Content-Type, If-None-Match, If-Range, Range, User-Agent"
 _NAMES = re.compile(r"[\w-]+(?:, ?[\w-]+)*\Z", re.ASCII)
 _MAX_HEADERS = 1000
+# For administrators: pages of others have no business there. Xet is for all.
+_OURS = re.compile(r"/-/(?!xet/)")
 # The longest that browsers believe; the Hub says the same.
 _MAX_AGE_S = 86400
 
 
 def preflight() -> Response | None:
-    """The answer to OPTIONS of any path, None for other methods."""
-    if request.method != "OPTIONS":
+    """The answer to OPTIONS of any path but our own routes', None for other methods."""
+    if request.method != "OPTIONS" or _OURS.match(request.path):
         return None
     # Clients send headers of their own, and more with every version: what is asked for is allowed.
     asked = request.headers.get("Access-Control-Request-Headers", "")

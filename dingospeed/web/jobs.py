@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
 from flask import Blueprint, Response
@@ -13,11 +13,13 @@ from pydantic import Field
 from dingospeed.config.kinds import RepoName, RevisionName, Secret, Text
 from dingospeed.errors import Refusal
 from dingospeed.model import REPO_TYPES, Caller, RepoRef, RepoType
+from dingospeed.services.watch import Watch
 from dingospeed.upkeep.jobs import Act, Job, JobNotFound, JobStore, Wish, told
 from dingospeed.web import replies
 from dingospeed.web.asking import address, services
 from dingospeed.web.auth import check_admin
 from dingospeed.web.bodies import Asked, Unfit, body_as
+from dingospeed.web.watching import TooManyListeners
 
 blueprint = Blueprint("jobs", __name__)
 
@@ -58,20 +60,20 @@ def create() -> Response:
     """201 for a new job, 200 for the one that does the same already."""
     check_admin()
     asked = body_as(WarmUpAsked)
-    with _about_the_repo():
+    with _about(asked.repo):
         job, is_new = services().warm_up.warmups.begin(asked.wish(), asked.caller())
     response = replies.as_json(told(job), status=201 if is_new else 200)
     response.headers["Location"] = f"/-/jobs/{job.id}"
     return response
 
 
-@blueprint.post("/-/jobs/plan")
+@blueprint.post("/-/plans")
 def plan() -> Response:
     """What a job would fetch; nothing is fetched."""
     check_admin()
     asked = body_as(WarmUpAsked)
     warmups = services().warm_up.warmups
-    with _about_the_repo():
+    with _about(asked.repo):
         planned = warmups.plan(asked.wish(), asked.caller())
     return replies.as_json(planned.told(warmups.held(planned)))
 
@@ -106,26 +108,44 @@ def cancel(job_id: str) -> Response:
 def events(job_id: str) -> Response:
     """Server-sent events, one whenever the job has changed, until it is over."""
     check_admin()
-    jobs = services().warm_up.warmups.jobs
-    first = jobs.get(job_id)
+    parts = services()
+    first = parts.warm_up.warmups.jobs.get(job_id)
+    if not parts.watch.listeners.acquire(blocking=False):
+        raise TooManyListeners()
     # nginx would collect them until its buffer is full.
-    headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-    return Response(_events(jobs, first), content_type="text/event-stream; charset=utf-8", headers=headers)
+    headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache, no-transform"}
+    stream = _Following(parts.warm_up.warmups.jobs, first, parts.watch)
+    return Response(stream, headers=headers, content_type="text/event-stream; charset=utf-8")
+
+
+class _Following:
+    """The events of a job for one listener, until it is over or the worker is to stop."""
+
+    def __init__(self, jobs: JobStore, job: Job, watch: Watch) -> None:
+        self._watch = watch
+        self._events = _events(jobs, job, watch.pulse.stopped.wait)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._events
+
+    def close(self) -> None:
+        """Called by the server, whatever the end was."""
+        self._events.close()
+        self._watch.listeners.release()
 
 
 @contextmanager
-def _about_the_repo() -> Iterator[None]:
+def _about(repo: str) -> Iterator[None]:
     try:
         yield
     except Refusal as refusal:
-        raise Unfit(str(refusal)) from refusal
+        raise Unfit(repo, refusal) from refusal
 
 
-def _events(jobs: JobStore, job: Job) -> Iterator[bytes]:
+def _events(jobs: JobStore, job: Job, is_stopped: Callable[[float], bool]) -> Generator[bytes, None, None]:
     yield _event(job)
     told_at = time.monotonic()
-    while not job.is_over:
-        time.sleep(_LOOK_S)
+    while not job.is_over and not is_stopped(_LOOK_S):
         try:
             seen = jobs.get(job.id)
         except JobNotFound:

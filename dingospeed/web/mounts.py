@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from dingospeed.config.kinds import RepoName, RevisionName
 from dingospeed.errors import Refusal
@@ -21,7 +21,7 @@ class MountAsked(Asked):
     repo: RepoName = Field(description='the name of a repo, "org/name"')
     type: RepoType = Field(default="models", description=f"one of {', '.join(REPO_TYPES)}")
     revision: RevisionName = Field(default="main", description="a branch, a tag or a commit")
-    restricted: bool = Field(
+    restricted: StrictBool = Field(
         default=False, description="true or false: whether to mount it although it is private or gated"
     )
 
@@ -41,7 +41,7 @@ def mount() -> Response:
     try:
         services().mounts.mount(wanted)
     except Refusal as refusal:
-        raise Unfit(str(refusal)) from refusal
+        raise Unfit(asked.repo, refusal) from refusal
     return replies.as_json(_told())
 
 

@@ -165,7 +165,7 @@ def test_mount__private__only_where_somebody_says_so(hub, mirror, admin, offline
     admin.wait(admin.begin("org/secret", token="hf_mounter"), "done")
 
     status, refused = admin.ask("POST", "/-/mounts", repo="org/secret")
-    assert status == 422
+    assert status == 403
     assert "private or gated" in refused["error"]
     assert not public(mirror, "models--org--secret").exists()
 

@@ -117,7 +117,7 @@ def test_job__a_repo_that_is_not_there__is_refused_and_no_job(admin):
 
     status, refused = admin.ask("POST", "/-/jobs", repo="org/nowhere")
 
-    assert status == 422
+    assert status == 404
     assert refused["error"]
     assert admin.ask("GET", "/-/jobs")[1] == before
 
@@ -129,7 +129,7 @@ def test_plan__nothing_is_fetched(shared_hub, admin):
 
     shared_hub.reset_counters()
 
-    status, plan = admin.ask("POST", "/-/jobs/plan", repo="org/planned")
+    status, plan = admin.ask("POST", "/-/plans", repo="org/planned")
 
     assert status == 200
     assert [file["path"] for file in plan["files"]] == ["b.txt", "a.bin"]
@@ -163,7 +163,7 @@ def test_events__followed__tell_of_every_change_until_it_is_over(shared_hub, sha
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/-/jobs"), ("POST", "/-/jobs"), ("POST", "/-/jobs/plan"), ("GET", "/-/jobs/x/events")],
+    [("GET", "/-/jobs"), ("POST", "/-/jobs"), ("POST", "/-/plans"), ("GET", "/-/jobs/x/events")],
 )
 @pytest.mark.parametrize("token", [None, "wrong"])
 def test_jobs__without_the_admin_token__are_closed(shared_mirror, method, path, token):
@@ -244,7 +244,7 @@ def test_token__of_a_private_repo__never_on_the_disk_outlives_a_worker_and_not_t
     mirror = make_mirror(hub, server={"graceful_timeout_s": 1})
     admin = Admin(mirror)
     slowly(hub)
-    assert admin.ask("POST", "/-/jobs", repo="org/private")[0] == 422
+    assert admin.ask("POST", "/-/jobs", repo="org/private")[0] == 404
     id = admin.begin("org/private", token="hf_very_secret_token")
     admin.wait_held(id, 1_000_000)
 
