@@ -193,7 +193,13 @@ class Grid:
         (folder / "home").mkdir(parents=True)
         case = folder / "case.json"
         endpoint = f"http://{guard.address}:{self._mirror.port}"
-        told = {"endpoint": endpoint, "tokens": TOKENS, "folder": str(folder), "repos": run.shown.described()}
+        told = {
+            "endpoint": endpoint,
+            "tokens": TOKENS,
+            "folder": str(folder),
+            "repos": run.shown.described(),
+            "admin": (self._mirror.repos / "keys" / "admin").read_text().strip(),
+        }
         case.write_text(json.dumps(told))
         log = self._logs / run.client.slug / f"{task.key}-{which}.log"
         log.parent.mkdir(parents=True, exist_ok=True)

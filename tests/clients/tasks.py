@@ -108,6 +108,13 @@ TRANSFORMERS_TASKS = (
     Task("with_transformers", "config", "`AutoConfig`", Aspect.DOWNLOADS, limit_s=120),
     Task("with_transformers", "tokenizer", "`AutoTokenizer`", Aspect.DOWNLOADS, limit_s=120),
     Task("with_transformers", "tokenizer", "`AutoTokenizer` when the Hub is away", Aspect.AWAY, limit_s=120),
+    Task(
+        "with_transformers",
+        "mounted",
+        "both from a mount, without a mirror",
+        Aspect.DOWNLOADS,
+        limit_s=120,
+    ),
 )
 
 JS_TASKS = (

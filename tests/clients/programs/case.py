@@ -61,6 +61,8 @@ class Case:
         self.granted: str = told["tokens"]["granted"]
         self.other: str = told["tokens"]["other"]
         self.folder = Path(told["folder"])
+        # For those who set something up at the mirror first.
+        self.admin: str = told["admin"]
         self._repos = {name: Repo(repo) for name, repo in told["repos"].items()}
 
     def __getitem__(self, name: str) -> Repo:
