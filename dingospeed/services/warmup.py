@@ -56,8 +56,8 @@ def warm_up_of(
         patience_s=settings.warmup.patience_s,
     )
     return WarmUp(
-        warmups=Warmups(jobs=jobs, planner=planner, blobs=blobs, tokens=tokens, leases=leases),
-        runner=Runner(jobs=jobs, planner=planner, kitchen=kitchen, tokens=tokens, leases=leases),
+        warmups=Warmups(jobs=jobs, planner=planner, blobs=blobs, tokens=tokens, claims=leases),
+        runner=Runner(jobs=jobs, planner=planner, kitchen=kitchen, tokens=tokens, claims=leases),
         tokens=tokens,
     )
 

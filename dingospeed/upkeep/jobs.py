@@ -10,6 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -174,6 +175,15 @@ class JobStore(Protocol):
 
     def update(self, id: str, change: Callable[[Job], Job]) -> Job:
         """What *change* makes of the job as it is now, kept. Raises JobNotFound, and what *change* does."""
+
+
+class Claims(Protocol):
+    """The right to work on a key for now, among all who might: leases.Leases on one node."""
+
+    def try_acquire(self, key: str) -> AbstractContextManager[object] | None:
+        """None while somebody else has it."""
+
+    def acquire(self, key: str, *, timeout_s: float) -> AbstractContextManager[object] | None: ...
 
 
 def new_job(wish: Wish, *, origin: str = "request", address: str = "", token: str | None = None) -> Job:

@@ -81,11 +81,15 @@ class Pace:
         parallel: int,
         rate: Callable[[], int | None],
         wait_s: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._demand = demand
         self._parallel = parallel
         self._rate = rate
         self._wait_s = wait_s
+        self._clock = clock
+        self._sleep = sleep
         self._lock = threading.Lock()
         self._taken = 0
         self._free_at = 0.0
@@ -98,7 +102,7 @@ class Pace:
     def place(self, is_wanted: Callable[[], bool]) -> Iterator[bool]:
         """A place, as soon as there is one; False when it *is_wanted* no more before that."""
         while not (is_taken := self._take_place()) and is_wanted():
-            time.sleep(_LOOK_S)
+            self._sleep(_LOOK_S)
         try:
             yield is_taken
         finally:
@@ -110,7 +114,18 @@ class Pace:
         """As hub.read, at the pace that is allowed."""
         for piece in hub.read(line, meta, span, token):
             yield piece
-            self._slow_down(len(piece))
+            self.slow_down(len(piece))
+
+    def slow_down(self, count: int) -> None:
+        """After *count* bytes: as long as the limit asks for, unless clients wait."""
+        rate = self._rate()
+        if rate is None:
+            return
+        with self._lock:
+            begin = max(self._free_at, self._clock() - _BURST_S)
+            self._free_at = until = begin + count / rate
+        while (left := until - self._clock()) > 0 and not self._demand.is_fresh():
+            self._sleep(min(left, _BURST_S))
 
     def why_waiting(self) -> str:
         """In words, "" when nothing but the places themselves is in the way."""
@@ -128,13 +143,3 @@ class Pace:
                 return False
             self._taken += 1
             return True
-
-    def _slow_down(self, count: int) -> None:
-        rate = self._rate()
-        if rate is None:
-            return
-        with self._lock:
-            begin = max(self._free_at, time.monotonic() - _BURST_S)
-            self._free_at = until = begin + count / rate
-        while (left := until - time.monotonic()) > 0 and not self._demand.is_fresh():
-            time.sleep(min(left, _BURST_S))

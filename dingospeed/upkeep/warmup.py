@@ -12,13 +12,13 @@ import time
 from dataclasses import replace
 
 from dingospeed.errors import DingospeedError, Offline, StoreError, UpstreamError
-from dingospeed.flight.leases import Leases
 from dingospeed.model import Caller
 from dingospeed.store.blobs import Blobs
 from dingospeed.upkeep.fetching import Fetching, Kitchen
 from dingospeed.upkeep.jobs import (
     RUNNABLE,
     Act,
+    Claims,
     Job,
     JobNotFound,
     JobStore,
@@ -45,13 +45,13 @@ class Warmups:
     """Takes jobs, for whoever runs them."""
 
     def __init__(
-        self, *, jobs: JobStore, planner: Planner, blobs: Blobs, tokens: Tokens, leases: Leases
+        self, *, jobs: JobStore, planner: Planner, blobs: Blobs, tokens: Tokens, claims: Claims
     ) -> None:
         self.jobs = jobs
         self._planner = planner
         self._blobs = blobs
         self._tokens = tokens
-        self._leases = leases
+        self._claims = claims
 
     def plan(self, wish: Wish, caller: Caller) -> Plan:
         """What would be fetched. Raises a Refusal or UpstreamError."""
@@ -72,7 +72,7 @@ class Warmups:
         except UpstreamError as error:
             log.info("warm-up of %s is taken unseen: %s", wish.repo, error)
         sealed = self._tokens.seal(caller.token) if caller.token is not None else None
-        lease = self._leases.acquire("new-job", timeout_s=_PATIENCE_S)
+        lease = self._claims.acquire("new-job", timeout_s=_PATIENCE_S)
         if lease is None:
             raise StoreError("others take jobs all the time")
         with lease:
@@ -104,13 +104,13 @@ class Runner:
     """Runs jobs of *jobs*."""
 
     def __init__(
-        self, *, jobs: JobStore, planner: Planner, kitchen: Kitchen, tokens: Tokens, leases: Leases
+        self, *, jobs: JobStore, planner: Planner, kitchen: Kitchen, tokens: Tokens, claims: Claims
     ) -> None:
         self._jobs = jobs
         self._planner = planner
         self._kitchen = kitchen
         self._tokens = tokens
-        self._leases = leases
+        self._claims = claims
         self._running: set[str] = set()
         self._not_before: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -128,7 +128,7 @@ class Runner:
 
     def run(self, id: str) -> bool:
         """Run a job to its end, here and now. False when another process is at it."""
-        lease = self._leases.try_acquire(f"job {id}")
+        lease = self._claims.try_acquire(f"job {id}")
         if lease is None:
             return False
         with lease:

@@ -354,3 +354,18 @@ def test_budget__nearly_used_up__the_rest_is_left_to_clients(hub, make_mirror):
     assert 10 <= asked <= 10 + 4 + 1
     assert mirror.get("/org/budget/resolve/main/39.txt")[0] == 200
     assert hub.count(kind="resolve") - asked <= 1
+
+
+def test_limit__a_client_joins_a_file_that_is_held_back__it_need_not_wait_for_that(hub, make_mirror):
+    repo = hub.add_repo("models", "org/held-back")
+    repo.commit({"big.bin": Generated(size=BIG, seed=51)})
+    # More than ten minutes at this rate.
+    mirror = make_mirror(hub, warmup={"rate": 65536})
+    admin = Admin(mirror)
+    id = admin.begin("org/held-back")
+    wait_until(lambda: hub.bytes_sent(host="cdn") > 0, "it has begun")
+
+    assert mirror.get("/org/held-back/resolve/main/big.bin")[2] == repo.content("big.bin")
+
+    admin.wait(id, "done")
+    assert hub.bytes_sent(host="cdn") == BIG

@@ -116,3 +116,61 @@ def test_places__budget_is_for_clients__none():
     places.is_wanted = False
     wait_until(lambda: len(places.left) == 2)
     assert places.taken == []
+
+
+class Clock:
+    """Time that passes by sleeping only."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def slowed(clients, clock, rate):
+    return Pace(
+        demand=clients, parallel=3, rate=lambda: rate, wait_s=lambda: 0.0, clock=clock, sleep=clock.sleep
+    )
+
+
+def test_bytes__with_a_limit__take_as_long_as_it_says(clock):
+    pace = slowed(Clients(), clock, 1000)
+
+    for _ in range(100):
+        pace.slow_down(500)
+
+    # But for what could be sent at once at the beginning.
+    assert clock.now - 100 == pytest.approx(50, abs=0.3)
+
+
+def test_bytes__after_a_pause__are_not_made_up_for(clock):
+    pace = slowed(Clients(), clock, 1000)
+    pace.slow_down(500)
+    clock.now += 3600
+    began = clock.now
+
+    for _ in range(10):
+        pace.slow_down(1000)
+
+    assert clock.now - began == pytest.approx(10, abs=0.3)
+
+
+@pytest.mark.parametrize(("rate", "are_waiting"), [(None, False), (1000, True)])
+def test_bytes__without_a_limit_or_while_clients_wait__take_no_time(clock, rate, are_waiting):
+    clients = Clients()
+    clients.are_waiting = are_waiting
+    pace = slowed(clients, clock, rate)
+
+    for _ in range(100):
+        pace.slow_down(1_000_000)
+
+    assert clock.now == 100
