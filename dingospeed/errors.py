@@ -211,5 +211,9 @@ class ContentMismatch(StoreError):
         super().__init__(f"content of {etag} has hash {found}")
 
 
+class LinkDown(DingospeedError):
+    """Redis did not do what was asked of it, or was not asked because it did not a moment ago."""
+
+
 class ConfigError(DingospeedError):
     """A setting is wrong. The message names where, what was expected and found."""

@@ -86,6 +86,12 @@ class Metrics:
             ("line",),
             registry=registry,
         )
+        self.peer_bytes = Counter(
+            "dingospeed_peer_bytes_total",
+            "Bytes of files that went between this node and another of its group.",
+            ("node", "direction"),
+            registry=registry,
+        )
         self.upstream_calls = Counter(
             "dingospeed_upstream_calls_total",
             "Requests sent over a line, by rate-limit bucket and what came back.",

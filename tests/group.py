@@ -1,6 +1,8 @@
 """Groups of real nodes: gunicorn processes on addresses 127.0.0.x, one Redis for all."""
 
-from contextlib import contextmanager
+import hashlib
+import http.client
+from contextlib import closing, contextmanager
 
 from tests.harness import mirrors_in, wait_until
 from tests.redis_server import free_port
@@ -40,13 +42,27 @@ class Group:
         self.nodes.append(node)
         return node
 
-    def together(self, nodes=None):
-        """Wait until all of *nodes* see each other."""
-        nodes = self.nodes if nodes is None else nodes
-        ids = {node.settings["cluster"]["node_id"] for node in nodes}
-        for node in nodes:
-            wait_until(lambda node=node: alive(node) == ids, f"all see {ids}")
+    def together(self):
+        """Wait until all see and reach each other, and that by what Redis says now."""
+        ids = {node.settings["cluster"]["node_id"] for node in self.nodes}
+        for node in self.nodes:
+            wait_until(lambda node=node: reached(node) == ids, f"all reach {ids}")
         return self
+
+
+def download(node, path, headers=None):
+    """The sha256 of what one client of *node* gets. Raises when that is cut short."""
+    with closing(node.connect()) as connection:
+        connection.request("GET", path, headers=headers or {})
+        answer = connection.getresponse()
+        assert answer.status in (200, 206), answer.read()
+        digest, left = hashlib.sha256(), int(answer.headers["Content-Length"])
+        while data := answer.read1(1 << 20):
+            digest.update(data)
+            left -= len(data)
+        if left:
+            raise http.client.IncompleteRead(b"", left)
+        return digest.hexdigest()
 
 
 def seen(node):
@@ -57,6 +73,11 @@ def seen(node):
 
 def alive(node):
     return {member["id"] for member in seen(node)["nodes"] if member["state"] != "lost"}
+
+
+def reached(node):
+    told = seen(node)
+    return {member["id"] for member in told["nodes"] if told["is_current"] and member.get("is_reachable")}
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 import psutil
 import yaml
 
+from tests import group_of_one
+
 PATIENCE_S = 60
 PROGRAM = "from dingospeed.cli import main; main()"
 # Impatient lines, so that broken ones are left within a test's time. A block is small and a segment has
@@ -44,6 +46,8 @@ class Mirror:
         self.host = settings.get("server", {}).get("host", "127.0.0.1")
         self.port: Any = settings.get("server", {}).get("port", 0)
         self.log_path = folder / "mirror.log"
+        # What it is started by, if not by itself.
+        self.prefix: list[str] = []
 
     def start(self, *flags):
         """Start, and wait until all workers answer. The port stays the same over restarts."""
@@ -51,7 +55,11 @@ class Mirror:
             section: {**values, **self.settings.get(section, {})} for section, values in SETTINGS.items()
         }
         merged.update({section: values for section, values in self.settings.items() if section not in merged})
+        grouped = {} if "cluster" in merged else group_of_one.settings_for(self.host, self.port)
+        self.port = grouped.get("server", {}).get("port", self.port)
         merged["server"]["port"] = self.port
+        if "cluster" in grouped:
+            merged["cluster"] = grouped["cluster"]
         merged["cache"] = {"repos": str(self.repos), "public": str(self.folder / "public")}
         merged["upstream"] = {"lines": self.lines, **merged["upstream"]}
         config = self.folder / "mirror.yaml"
@@ -59,7 +67,7 @@ class Mirror:
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("DINGO", "HF_"))}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, "serve", "--config", str(config), *flags],
+                [*self.prefix, sys.executable, "-c", PROGRAM, "serve", "--config", str(config), *flags],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

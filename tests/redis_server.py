@@ -5,7 +5,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -23,16 +23,18 @@ def free_port(host="127.0.0.1"):
 class RedisServer:
     """One redis-server. *options* are those of its command line."""
 
-    def __init__(self, *options):
+    def __init__(self, *options, host="127.0.0.1"):
+        self.host = host
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self.client = library.Redis(port=self.port, decode_responses=True)
+        self.url = f"redis://{host}:{self.port}/0"
+        self.client: Any = library.Redis(host=host, port=self.port, decode_responses=True)
         self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="dingospeed-redis-")
         self.process: Any = None
 
     def start(self):
-        options = f"--port {self.port} --bind 127.0.0.1 --dir {self._folder.name} --appendonly no --save"
+        listen = f"--port {self.port} --bind {self.host} --protected-mode no"
+        options = f"{listen} --dir {self._folder.name} --appendonly no --save"
         command = ["redis-server", *options.split(), "", *self._options]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + PATIENCE_S
@@ -53,6 +55,22 @@ class RedisServer:
 
     def wake(self):
         self.process.send_signal(signal.SIGCONT)
+
+    @contextmanager
+    def watched(self):
+        """All commands that come in meanwhile, each as one text; one that the watcher sends ends the list."""
+        seen: list[str] = []
+        with self.client.monitor() as monitor:
+            yield seen
+            self.client.echo("the end")
+            while "the end" not in (command := monitor.next_command()["command"]):
+                seen.append(command)
+
+    def everything(self):
+        """All keys and values as one text."""
+        read = {"string": self.client.get, "hash": self.client.hgetall, "set": self.client.smembers}
+        read["zset"] = lambda key: self.client.zrange(key, 0, -1)
+        return " ".join(f"{key} {read[self.client.type(key)](key)}" for key in self.client.scan_iter())
 
     def commands(self):
         """How many commands it has done, by name."""

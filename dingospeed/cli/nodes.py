@@ -36,7 +36,7 @@ def _node(node: dict[str, Any], own_id: str) -> tuple[str, ...]:
         return name, "lost", "", "", _when(node["heard_at"]), "", "", "", ""
     return (
         name,
-        node["state"],
+        node["state"] if node["is_reachable"] else "not reached",
         node["zone"],
         node["address"],
         _when(node["started_at"]),

@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from dingospeed.errors import ConfigError, DingospeedError
+from dingospeed.errors import ConfigError, LinkDown
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +26,6 @@ Command = tuple[str | int | float, ...]
 
 _PAUSE_S, _MAX_PAUSE_S = 0.25, 5.0
 _CONNECTIONS = 8
-
-
-class LinkDown(DingospeedError):
-    """Redis did not do what was asked of it, or was not asked because it did not a moment ago."""
 
 
 class Link:

@@ -19,9 +19,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from dingospeed.cluster.link import Command, Link, LinkDown
+from dingospeed.errors import LinkDown
+
+if TYPE_CHECKING:
+    from dingospeed.cluster.link import Command, Link
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +32,8 @@ log = logging.getLogger(__name__)
 _MISSED = 3
 # How long a lost node is still shown.
 _SHOWN_S = 86_400
+# In place of the time when a node was heard last; it is not lost.
+_SIGNED_OFF = 0
 # From so many members on they are looked up less often, or Redis would hear of nothing else.
 _MANY = 100
 
@@ -130,13 +135,20 @@ class Registry:
         self._thread.start()
 
     def stop(self) -> None:
-        """Sign off, if it is this worker that beats."""
+        """Sign off, if it is this worker that beats.
+
+        Another worker that takes over within a heartbeat, as after a reload, finds the node still there.
+        """
         self._stopped.set()
         right, self._right = self._right, None
         if right is None:
             return
+        lifetime_ms = round(1.5 * self._heartbeat_s * 1000)
         with suppress(LinkDown):
-            self._link.run([("DEL", self._key("node", self.id)), ("HDEL", self._key("nodes"), self.id)])
+            self._link.run([
+                ("PEXPIRE", self._key("node", self.id), lifetime_ms),
+                ("HSET", self._key("nodes"), self.id, _SIGNED_OFF),
+            ])  # fmt: skip
         right.release()
 
     def beat(self) -> None:
@@ -165,9 +177,6 @@ class Registry:
             lifetime_ms = round(_MISSED * self._heartbeat_s * 1000)
             commands.append(("SET", self._key("node", self.id), word, "PX", lifetime_ms))
             commands.append(("HSET", self._key("nodes"), self.id, f"{now:.3f}"))
-            forgotten = [id for id, at in heard.items() if now - float(at) > _SHOWN_S]
-            if forgotten:
-                commands.append(("HDEL", self._key("nodes"), *forgotten))
         ids = sorted(heard)
         if ids:
             commands.append(("MGET", *(self._key("node", id) for id in ids)))
@@ -175,10 +184,14 @@ class Registry:
         if self._stopped.is_set():
             return
         said = {id: _member(word) for id, word in zip(ids, words or [], strict=False)}
+        gone = [id for id, member in said.items() if member is None]
+        forgotten = [id for id in gone if now - float(heard[id]) > _SHOWN_S]
+        if forgotten:
+            self._link.run([("HDEL", self._key("nodes"), *forgotten)])
         self._see(
             Snapshot(
                 members=tuple(member for member in said.values() if member is not None),
-                lost=tuple(Lost(id, float(heard[id])) for id, member in said.items() if member is None),
+                lost=tuple(Lost(id, float(heard[id])) for id in gone if id not in forgotten),
                 epoch=str(epoch or ""),
                 at=time.monotonic(),
             )

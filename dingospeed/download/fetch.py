@@ -34,7 +34,11 @@ class Job(Protocol):
 
 
 class Pool:
-    """At most *size* jobs at once. Threads start when needed, and stay."""
+    """At most *size* jobs at once. Threads start when needed, and stay.
+
+    And as many again of those that are urgent, with a negative distance: what another node waits for
+    must not wait for jobs that may themselves wait for that node.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -42,6 +46,7 @@ class Pool:
         self._changed = threading.Condition()
         self._threads = 0
         self._idle = 0
+        self._hurrying = 0
 
     def submit(self, job: Job) -> None:
         with self._changed:
@@ -51,14 +56,32 @@ class Pool:
                 self._threads += 1
             self._changed.notify()
 
+    def hurry(self) -> None:
+        """Some job has become urgent, or was submitted as such."""
+        with self._changed:
+            urgent = sum(job.distance < 0 for job in self._waiting)
+            if urgent > self._idle and self._hurrying < self._size:
+                threading.Thread(target=self._work_urgently, name="urgent", daemon=True).start()
+                self._hurrying += 1
+
     def _work(self) -> None:
         while True:
             job = self._next()
-            try:
-                job.run()
-            except Exception:
-                log.exception("a fill ended in an error nobody foresaw")
+            _run(job)
             del job  # An idle thread keeps nothing alive.
+
+    def _work_urgently(self) -> None:
+        while (job := self._next_urgent()) is not None:
+            _run(job)
+
+    def _next_urgent(self) -> Job | None:
+        with self._changed:
+            job = min(self._waiting, key=lambda waiting: waiting.distance, default=None)
+            if job is None or job.distance >= 0:
+                self._hurrying -= 1
+                return None
+            self._waiting.remove(job)
+            return job
 
     def _next(self) -> Job:
         with self._changed:
@@ -71,8 +94,18 @@ class Pool:
             return job
 
 
+def _run(job: Job) -> None:
+    try:
+        job.run()
+    except Exception:
+        log.exception("a fill ended in an error nobody foresaw")
+
+
 class Fetcher:
-    """Makes sure that what readers want next is being filled. *on_want* hears that somebody wants more."""
+    """Makes sure that what readers want next is being filled; what the *is_urgent* one's want, first.
+
+    *on_want* hears that somebody wants more.
+    """
 
     def __init__(
         self,
@@ -83,6 +116,7 @@ class Fetcher:
         read_ahead: int,
         metrics: Metrics,
         on_want: Callable[[], None] = lambda: None,
+        is_urgent: bool = False,
     ) -> None:
         self._fillings = fillings
         self._leases = leases
@@ -90,6 +124,7 @@ class Fetcher:
         self._read_ahead = read_ahead
         self._metrics = metrics
         self._on_want = on_want
+        self._is_urgent = is_urgent
 
     def want(self, filling: Filling, span: Span, source: Source) -> Fill | None:
         """Have *span* filled, as far ahead as allowed; the fill of its first byte.
@@ -103,10 +138,12 @@ class Fetcher:
             part = filling.segment(index).overlap(span)
             if part is None or filling.file.held_until(part.start, part.stop) >= part.stop:
                 continue
-            fill, is_new = filling.claim(index, source, distance)
+            fill, is_new = filling.claim(index, source, -1 if self._is_urgent else distance)
             if fill is not None and is_new:
                 self._fillings.join(filling)
                 self._pool.submit(_FillJob(self, filling, fill, part.start))
+            if self._is_urgent:
+                self._pool.hurry()
             if distance == 0:
                 nearest = fill
         return nearest

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from dingospeed.errors import ContentMismatch, DingospeedError
@@ -174,10 +174,20 @@ class Fillings:
         self._blobs = blobs
         self._segment_blocks = segment_blocks
         self._open: dict[str, Filling] = {}
+        self._hearers: list[Callable[[str], object]] = []
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def when_opened(self, hear: Callable[[str], object]) -> None:
+        """Have *hear* called with the etag of each that is opened from now on; it must not wait."""
+        self._hearers.append(hear)
+
+    def etags(self) -> set[str]:
+        """Of all that are open now."""
+        with self._lock:
+            return set(self._open)
 
     def enter(self, blob: Blob) -> Filling | None:
         """The filling of *blob* for one more reader, made if need be; to be followed by `leave`.
@@ -227,6 +237,8 @@ class Fillings:
                 if file is None:
                     return None
                 filling = self._open[blob.etag] = Filling(file)
+                for hear in self._hearers:
+                    hear(blob.etag)
             filling.users += 1
             filling.readers += 1
             return filling

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from dingospeed.download.filling import Source
 from dingospeed.download.reader import Reader
 from dingospeed.mirror.access import Access
 from dingospeed.mirror.rules import RepoRules
 from dingospeed.mirror.trees import Trees
-from dingospeed.model import Caller, FileMeta, Piece, RepoRef, Span
+from dingospeed.model import Blob, Caller, FileMeta, Piece, RepoRef, Span
 from dingospeed.sources import hub
 from dingospeed.sources.chain import Chain, ReadLine
+from dingospeed.sources.peers import Peers
 from dingospeed.store.blobs import Blobs
 
 # Is told which repo is used, and by whom.
@@ -43,7 +45,7 @@ class OpenFile:
 
 
 class Files:
-    """Opens files for callers."""
+    """Opens files for callers. *on_read* hears of each that is read from its beginning."""
 
     def __init__(
         self,
@@ -55,6 +57,8 @@ class Files:
         blobs: Blobs,
         rules: RepoRules,
         on_open: OnOpen = lambda repo, caller: None,
+        peers: Peers | None = None,
+        on_read: Callable[[Blob], None] | None = None,
     ) -> None:
         self._trees = trees
         self._access = access
@@ -63,6 +67,8 @@ class Files:
         self._blobs = blobs
         self._rules = rules
         self._on_open = on_open
+        self._peers = peers
+        self._on_read = on_read
 
     def open(self, repo: RepoRef, revision: str, path: str, caller: Caller) -> OpenFile:
         """The file at *path*, for *caller*.
@@ -86,7 +92,7 @@ class Files:
         read: ReadLine = hub.read,
     ) -> OpenFile:
         """*meta*, which *caller* may have: that has been decided before. *read* gets it over a line."""
-        source = self._chain.source(meta, token=caller.token, is_restricted=is_restricted, read=read)
+        source = self._source(meta, caller, is_restricted=is_restricted, read=read)
         is_kept = self._rules.is_kept(meta.repo)
         held = self._blobs.held_bytes(meta.blob)
         if not is_kept and held < meta.blob.size:
@@ -97,6 +103,17 @@ class Files:
         may_resume = self._blobs.rejections(meta.blob) == 0
 
         def read_here(span: Span) -> Iterator[Piece]:
+            if self._on_read is not None and not span.start:
+                self._on_read(meta.blob)
             return self._reader.read(meta.blob, span, source, is_kept=is_kept)
 
         return OpenFile(meta, cache, may_resume, read_here, lambda: self._blobs.keep_use(meta.blob))
+
+    def _source(self, meta: FileMeta, caller: Caller, *, is_restricted: bool, read: ReadLine) -> Source:
+        outside = self._chain.source(meta, token=caller.token, is_restricted=is_restricted, read=read)
+        if self._peers is None:
+            return outside
+        # Others fetch for us what they need nobody's token for, and find by its name. The caller's
+        # token stays here: see "Tokens stay on the node they were sent to" in docs/architecture.md.
+        is_public = not is_restricted and read is hub.read
+        return self._peers.source(meta.blob, outside, public_as=meta if is_public else None)

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ from dingospeed.errors import (
 )
 from dingospeed.mirror import shapes
 from dingospeed.mirror.absences import Absences
+from dingospeed.mirror.hearsay import Hearsay, heard_or_told
 from dingospeed.mirror.questions import Questions
 from dingospeed.mirror.together import PATIENCE_S, Together
 from dingospeed.model import Caller, RepoRef, is_commit
@@ -74,7 +76,9 @@ class Metadata:
         together: Together,
         absences: Absences,
         ttl_s: float,
+        hearsay: Hearsay | None = None,
     ) -> None:
+        self._hearsay = hearsay
         self._questions = questions
         self._documents = documents
         self._layout = layout
@@ -138,13 +142,13 @@ class Metadata:
         RepoNotFound, InvalidCredentials or UpstreamError when it can not be learnt.
         """
         known = self._kept(repo, "visibility", shapes.is_visibility)
-        if known is not None and self._is_fresh(known):
+        if known is not None and self.is_fresh(known):
             return _visibility(known.value)
 
         def ask() -> Visibility:
             with self._together.alone(f"visibility {repo}"):
                 meanwhile = self._kept(repo, "visibility", shapes.is_visibility)
-                if meanwhile is not None and self._is_fresh(meanwhile):
+                if meanwhile is not None and self.is_fresh(meanwhile):
                     return _visibility(meanwhile.value)
                 return _visibility(_visibility_told(self._ask(repo, "", caller, is_urgent=known is None)))
 
@@ -174,18 +178,31 @@ class Metadata:
 
         def ask() -> Visibility:
             try:
-                return _visibility(_visibility_told(self._ask(repo, "", caller)))
+                return _visibility(_visibility_told(self._ask_outside(repo, "", caller)))
             except (RepoNotFound, InvalidCredentials) as refusal:
                 self._absences.note(repo, asker, refusal)
                 raise
 
         return self._together.ask(("shown", repo, asker), ask, caller)
 
+    def kept_visibility(self, repo: RepoRef) -> Document | None:
+        """Who may see the repo, as it was told last; nobody is asked."""
+        return self._kept(repo, "visibility", shapes.is_visibility)
+
+    def told_at(self, repo: RepoRef, revision: str) -> float | None:
+        """When the word for *revision* was given, in Unix time; None when there is none."""
+        word = self._word(repo, revision)
+        return None if word is None else word.written_at
+
+    def is_fresh(self, document: Document) -> bool:
+        """Whether it need not be asked for again yet."""
+        return _age(document) < self._ttl_s
+
     def refs(self, repo: RepoRef, caller: Caller, *, has_pull_requests: bool) -> dict[str, Any]:
         """Branches, tags and converts; from upstream while it answers, else as far as known here."""
         name = "refs-prs" if has_pull_requests else "refs"
         known = self._kept(repo, name, shapes.is_refs)
-        if known is not None and self._is_fresh(known):
+        if known is not None and self.is_fresh(known):
             return dict(known.value)
 
         def ask() -> dict[str, Any]:
@@ -206,11 +223,20 @@ class Metadata:
             return self._refs_seen(repo)
 
     def _ask(self, repo: RepoRef, revision: str, caller: Caller, *, is_urgent: bool = True) -> dict[str, Any]:
-        """Fetch and keep the info at *revision*, "" for the default branch as the Hub has it."""
+        """Learn and keep the info at *revision*, "" for the default branch as the Hub has it."""
+        if self._kept(repo, "visibility", shapes.is_visibility) is None:
+            self._absences.check(repo, self._questions.asker(repo, caller))
+        hearsay = self._hearsay
+        return heard_or_told(
+            partial(hearsay.info, repo, revision) if hearsay is not None else None,
+            partial(self._ask_outside, repo, revision, caller, is_urgent=is_urgent),
+        )
+
+    def _ask_outside(
+        self, repo: RepoRef, revision: str, caller: Caller, *, is_urgent: bool = True
+    ) -> dict[str, Any]:
         is_known = self._kept(repo, "visibility", shapes.is_visibility) is not None
         asker = self._questions.asker(repo, caller)
-        if not is_known:
-            self._absences.check(repo, asker)
         suffix = f"/revision/{quote(revision, safe='')}" if revision else ""
         try:
             is_public = shapes.is_known_public(self._documents, self._layout, repo)
@@ -274,7 +300,7 @@ class Metadata:
 
     def _follow_move(self, repo: RepoRef, *, even_stale: bool = False) -> None:
         moved = self._kept(repo, "moved", shapes.is_move)
-        if moved is None or not (even_stale or self._is_fresh(moved)):
+        if moved is None or not (even_stale or self.is_fresh(moved)):
             return
         try:
             to = RepoRef.parse(repo.type, moved.value["to"])
@@ -317,10 +343,7 @@ class Metadata:
         return shapes.kept(self._documents, self._layout.api(repo, name), is_right)
 
     def _is_good(self, word: Document, revision: str) -> bool:
-        return is_commit(revision) or self._is_fresh(word)
-
-    def _is_fresh(self, document: Document) -> bool:
-        return _age(document) < self._ttl_s
+        return is_commit(revision) or self.is_fresh(word)
 
 
 def _visibility_told(info: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -18,6 +19,7 @@ from cachetools import LRUCache
 
 from dingospeed.errors import EntryNotFound, NoLine, UpstreamError
 from dingospeed.mirror import shapes
+from dingospeed.mirror.hearsay import Hearsay, heard_or_told
 from dingospeed.mirror.questions import Questions
 from dingospeed.mirror.together import PATIENCE_S, Together
 from dingospeed.mirror.tree import Entry, Tree, file_of
@@ -45,7 +47,9 @@ class Trees:
         layout: Layout,
         together: Together,
         wait_s: float,
+        hearsay: Hearsay | None = None,
     ) -> None:
+        self._hearsay = hearsay
         self._questions = questions
         self._documents = documents
         self._layout = layout
@@ -76,7 +80,7 @@ class Trees:
             if tree is not None:
                 yield tree
 
-    def get(self, repo: RepoRef, commit: str, caller: Caller) -> Tree:
+    def get(self, repo: RepoRef, commit: str, caller: Caller, *, wait_s: float = PATIENCE_S) -> Tree:
         """The whole tree, from upstream if need be; masked when *caller* is shown it masked.
 
         Raises a Refusal or UpstreamError.
@@ -84,12 +88,14 @@ class Trees:
         tree = self.held(repo, commit)
         if tree is not None:
             return tree
-        return self._fetch(repo, commit, caller, PATIENCE_S)
+        return self._fetch(repo, commit, caller, wait_s)
 
     def again(self, repo: RepoRef, commit: str, caller: Caller) -> Tree:
         """As `get`, but as it is told now: a commit stays the same, what is told of it may grow."""
         key = ("tree again", repo, commit, self._questions.asker(repo, caller))
-        return self._together.ask(key, lambda: self._fetched(repo, commit, caller), caller)
+        return self._together.ask(
+            key, lambda: self._keep_told(repo, commit, self._pages(repo, commit, caller)), caller
+        )
 
     def file(self, repo: RepoRef, commit: str, path: str, caller: Caller) -> FileMeta:
         """One file. Raises EntryNotFound, another Refusal, or UpstreamError."""
@@ -124,13 +130,15 @@ class Trees:
 
         def fetch() -> Tree:
             with self._together.alone(f"tree {repo} {commit}", timeout_s=_TOGETHER_S):
-                return self.held(repo, commit) or self._fetched(repo, commit, caller)
+                return self.held(repo, commit) or self._keep_told(
+                    repo, commit, self._learn(repo, commit, caller)
+                )
 
         key = ("tree", repo, commit, self._questions.asker(repo, caller))
         return self._together.ask(key, fetch, caller, wait_s=wait_s)
 
-    def _fetched(self, repo: RepoRef, commit: str, caller: Caller) -> Tree:
-        tree = Tree(repo, commit, self._pages(repo, commit, caller))
+    def _keep_told(self, repo: RepoRef, commit: str, entries: list[Entry]) -> Tree:
+        tree = Tree(repo, commit, entries)
         # Identities with a mask on are nobody's identities: shown to this caller, not kept.
         if not tree.is_masked:
             self._documents.write(self._layout.api(repo, "trees", commit), tree.entries)
@@ -141,6 +149,13 @@ class Trees:
         with self._lock:
             self._kept[(tree.repo, tree.commit)] = tree
         return tree
+
+    def _learn(self, repo: RepoRef, commit: str, caller: Caller) -> list[Entry]:
+        hearsay = self._hearsay
+        return heard_or_told(
+            partial(hearsay.tree, repo, commit) if hearsay is not None else None,
+            partial(self._pages, repo, commit, caller),
+        )
 
     def _pages(self, repo: RepoRef, commit: str, caller: Caller) -> list[Entry]:
         entries: list[Entry] = []

@@ -39,7 +39,7 @@ from dingospeed.mirror.trees import Trees
 from dingospeed.mirror.xet import Offers
 from dingospeed.services.alerting import alerts_of
 from dingospeed.services.downloads import lines_of, readers_of, share_of
-from dingospeed.services.group import Group, group_of
+from dingospeed.services.group import Group, Lent, Parts, group_of, hearsay_of, keep_copies, lent_of
 from dingospeed.services.mounts import mounts_of
 from dingospeed.services.warmup import WarmUp, schedule, warm_up_of
 from dingospeed.services.watch import Watch, watch_of
@@ -95,6 +95,7 @@ class Services:
     question_places: Places | None
     timetable: Timetable
     group: Group | None
+    lent: Lent | None
     watch: Watch
     session_key: str
     alerts: Alerts
@@ -126,6 +127,9 @@ def connect(settings: Settings) -> Services:
     timetable = Timetable(leases=leases)
     disk_history = DiskHistory(folder=layout.root, path=layout.disk_history, documents=documents)
     timetable.every(NOTE_EVERY_S, "note how full the disk is", disk_history.note)
+    demand = Demand(path=layout.lease("demand"))
+    readers = readers_of(settings, blobs, leases, metrics, demand)
+    group = group_of(settings, Parts(layout, leases, blobs, readers.fillings, lines, metrics))
 
     repo_rules = RepoRules(
         allow=settings.access.allow,
@@ -145,11 +149,12 @@ def connect(settings: Settings) -> Services:
         most=_DENIALS_KEPT,
         most_bytes=_DENIALS_KEPT_BYTES,
     )
-    metadata = Metadata(
+    hearsay = hearsay_of(group, documents, layout)
+    metadata_by = partial(
+        Metadata,
         questions=questions,
         documents=documents,
         layout=layout,
-        together=together,
         absences=Absences(
             shelf=denials,
             salt=own_key(layout.key("salt")).encode(),
@@ -158,13 +163,15 @@ def connect(settings: Settings) -> Services:
         ),
         ttl_s=settings.metadata.ttl_s,
     )
-    trees = Trees(
+    trees_by = partial(
+        Trees,
         questions=questions,
         documents=documents,
         layout=layout,
-        together=together,
         wait_s=settings.metadata.wait_tree_s,
     )
+    metadata = metadata_by(together=together, hearsay=hearsay)
+    trees = trees_by(together=together, hearsay=hearsay)
     access = Access(
         metadata=metadata,
         together=together,
@@ -186,14 +193,31 @@ def connect(settings: Settings) -> Services:
         connections={line.name: share_of(line.max_connections, settings) for line in settings.upstream.lines},
         metrics=metrics,
     )
-    demand = Demand(path=layout.lease("demand"))
-    readers = readers_of(settings, blobs, leases, metrics, demand)
-    files_read_by = partial(Files, trees=trees, access=access, chain=chain, blobs=blobs, rules=repo_rules)
+    files_read_by = partial(
+        Files,
+        trees=trees,
+        access=access,
+        chain=chain,
+        blobs=blobs,
+        rules=repo_rules,
+        peers=None if group is None else group.peers,
+        on_read=None if group is None else group.copies.note_read,
+    )
     uses = Uses(documents=documents, path=layout.uses, leases=leases)
     files = files_read_by(
         reader=readers.for_clients, on_open=lambda repo, caller: uses.note(repo, caller.address)
     )
     jobs = JobFiles(documents=documents, layout=layout, leases=leases)
+    # What is asked for another node waits for no question that may itself wait for a node.
+    apart = Together(leases=leases)
+    lent = lent_of(
+        group,
+        reader=readers.for_peers,
+        chain=chain,
+        rules=repo_rules,
+        metadata=metadata_by(together=apart),
+        trees=trees_by(together=apart),
+    )
     warm_up = warm_up_of(
         settings,
         jobs=jobs,
@@ -217,10 +241,10 @@ def connect(settings: Settings) -> Services:
         leases=leases,
     )
     timetable.every(settings.mounts.check_s, "mounts", mounts.refresh)
+    keep_copies(settings, group, readers.ahead, layout, timetable)
     offers = offers_of(settings)
     make_cas = partial(Cas, access=access, trees=trees, files=files, blobs=blobs, rules=repo_rules)
     cleaner = Cleaner(addresses=[line.url for line in settings.upstream.lines])
-    group = group_of(settings, layout, leases, metrics)
     watch = watch_of(
         metrics=metrics,
         layout=layout,
@@ -289,6 +313,7 @@ def connect(settings: Settings) -> Services:
         transfer_places=_places(leases, "transfer", settings.server.limits.client_transfers),
         question_places=_places(leases, "question", settings.server.limits.client_questions),
         group=group,
+        lent=lent,
         timetable=timetable,
         watch=watch,
         alerts=alerts_of(

@@ -24,13 +24,16 @@ _SHARES = {"never": 2.0, "always": 0.0}
 
 @dataclass(frozen=True, slots=True)
 class Readers:
-    """One *for_clients*, and one *ahead* of them, whose fills take none of their places.
+    """One *for_clients*, one *ahead* of them, whose fills take none of their places, and one *for_peers*,
+    whose fills wait for none that may themselves wait for a peer.
 
-    Both share what is being filled, so nothing is fetched by each.
+    All share what is being filled, so nothing is fetched by each.
     """
 
     for_clients: Reader
     ahead: Reader
+    for_peers: Reader
+    fillings: Fillings
 
 
 def readers_of(settings: Settings, blobs: Blobs, leases: Leases, metrics: Metrics, demand: Demand) -> Readers:
@@ -49,10 +52,11 @@ def readers_of(settings: Settings, blobs: Blobs, leases: Leases, metrics: Metric
             metrics=metrics,
         )
 
+    pool = Pool(share_of(download.parallel, settings))
     for_clients = Fetcher(
         fillings=fillings,
         leases=leases,
-        pool=Pool(share_of(download.parallel, settings)),
+        pool=pool,
         read_ahead=download.read_ahead,
         metrics=metrics,
         on_want=demand.note,
@@ -64,9 +68,20 @@ def readers_of(settings: Settings, blobs: Blobs, leases: Leases, metrics: Metric
         read_ahead=1,
         metrics=metrics,
     )
+    for_peers = Fetcher(
+        fillings=fillings,
+        leases=leases,
+        pool=pool,
+        read_ahead=1,
+        metrics=metrics,
+        on_want=demand.note,
+        is_urgent=True,
+    )
     return Readers(
         for_clients=reader(for_clients, _SHARES[finish] if isinstance(finish, str) else finish),
         ahead=reader(ahead, _SHARES["never"]),
+        for_peers=reader(for_peers, _SHARES["never"]),
+        fillings=fillings,
     )
 
 

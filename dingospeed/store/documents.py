@@ -73,13 +73,18 @@ class Documents:
         self._keep(path, _Parsed(signature, document, 512 + status.st_size * _PARSED_WEIGHT))
         return document
 
-    def write(self, path: Path, value: Any) -> bool:
-        """Replace the document. False when the disk is full: then it was not kept."""
+    def write(self, path: Path, value: Any, *, written_at: float | None = None) -> bool:
+        """Replace the document. False when the disk is full: then it was not kept.
+
+        *written_at*, in Unix time, is when its value was true, if that is not now.
+        """
         beside = path.with_name(f".{path.name[:100]}.{os.getpid()}-{time.monotonic_ns()}")
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="surrogatepass")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             beside.write_bytes(text)
+            if written_at is not None:
+                os.utime(beside, (written_at, written_at))
             beside.replace(path)
         except OSError as error:
             beside.unlink(missing_ok=True)

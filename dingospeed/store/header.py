@@ -77,6 +77,21 @@ class Geometry:
         return header.ljust(self.locator - self.header, b"\0") + _LOCATOR.pack(_LOCATOR_MAGIC, self.header)
 
 
+def blob_of(fd: int, path: Path) -> Blob:
+    """The blob that an open file says it is. Raises BadBlockFile when it says nothing of the kind."""
+    file_bytes = os.fstat(fd).st_size
+    tail = os.pread(fd, _LOCATOR.size, max(0, file_bytes - _LOCATOR.size))
+    at = _LOCATOR.unpack(tail)[1] if tail.startswith(_LOCATOR_MAGIC) and len(tail) == _LOCATOR.size else -1
+    raw = os.pread(fd, _HEADER.size, at) if 0 <= at < file_bytes else b""
+    if len(raw) < _HEADER.size or not raw.startswith(_MAGIC):
+        raise BadBlockFile(f"{path.name}: no header of a block file")
+    *_, size, etag, _ = _HEADER.unpack(raw)
+    try:
+        return Blob(etag.rstrip(b"\0").decode("ascii", "replace"), size)
+    except ValueError as error:
+        raise BadBlockFile(f"{path.name}: {error}") from error
+
+
 def read_header(fd: int, path: Path, blob: Blob) -> tuple[Geometry, State, bytes]:
     """Sizes, state and boot id of an open file. Raises BadBlockFile, saying what was expected and found."""
 

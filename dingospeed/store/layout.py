@@ -11,7 +11,7 @@
     traffic/<hour>/<worker>.json      what was served, for a day (upkeep/traffic.py)
     disk.json                         how full the disk was, for a week (upkeep/diskhistory.py)
     alerts/                           what is wrong, and what webhooks were told of it
-    run/                              leases and rejections of this boot
+    run/                              leases, rejections and nonces of this boot
 
 Repo types, orgs and names come in as a RepoRef and etags as a Blob, both checked when
 made; everything else that came from a request is quoted by `file_name`.
@@ -44,6 +44,7 @@ class Layout:
         self.run = self.root / "run"
         self.traffic = self.root / "traffic"
         self.disk_history = self.root / "disk.json"
+        self.nonces = self.run / "nonces"
 
     def prepare(self) -> None:
         """Make the directories. Raises StoreError when the place can not be written."""

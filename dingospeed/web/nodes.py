@@ -16,4 +16,6 @@ def nodes() -> Response:
     """``{"id": null}`` for a node of its own; for administrators."""
     check_admin()
     group = services().group
-    return replies.as_json({"id": None, "nodes": []} if group is None else group.told())
+    return replies.as_json(
+        {"id": None, "is_current": True, "nodes": [], "traffic": []} if group is None else group.told()
+    )

@@ -110,7 +110,7 @@ def xorb(opened: OpenFile, block: Block, sending: Sending) -> Response:
 
     def read(packed: Span) -> Iterator[Piece]:
         # Not only the first header is waited for, which can be had without any content.
-        return pack(_primed(opened.read(block.content_of(packed))), block, packed)
+        return pack(primed(opened.read(block.content_of(packed))), block, packed)
 
     size = block.packed_bytes
     return _content(_range_asked(size), size, headers, read, sending)
@@ -132,7 +132,7 @@ def _content(
     headers["Content-Length"] = str(len(span))
     if request.method == "HEAD":
         return Response(status=status, headers=headers)
-    body = Body(sending.pace(_primed(read(span))))
+    body = Body(sending.pace(primed(read(span))))
     body.when_ended(sending.begin(body, len(span)))
     return Response(body, status, headers=headers, direct_passthrough=True)
 
@@ -201,7 +201,7 @@ def _file_headers(meta: FileMeta) -> Mapping[str, str]:
     }
 
 
-def _primed(pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
+def primed(pieces: Iterator[Piece]) -> Generator[Piece, None, None]:
     """The same pieces, the first of them fetched now."""
     first = next(pieces, b"")
 

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from dingospeed.cluster.link import Link, LinkDown
+from dingospeed.cluster.link import Link
 from dingospeed.cluster.registry import Member, Registry
+from dingospeed.errors import LinkDown
 from tests.harness import wait_until
 
 HEARTBEAT_S = 0.1
@@ -75,17 +76,30 @@ def test_members__one_falls_silent__lost_after_its_heartbeats_expired_and_shown(
     assert abs(lost.heard_at - time.time()) < 3600
 
 
-def test_members__one_stops__gone_at_once(make):
+def test_members__one_stops__gone_and_not_called_lost(make):
     a, b = make("a"), make("b")
     b.beat()
-    a.beat()
-    assert ids(a) == ["a", "b"]
+    a.start()
+    wait_until(lambda: ids(a) == ["a", "b"])
 
     b.stop()
-    a.beat()
 
-    assert ids(a) == ["a"]
+    wait_until(lambda: ids(a) == ["a"], "it is gone")
     assert not a.snapshot.lost
+
+
+def test_members__one_worker_hands_over_to_the_next__never_away(make):
+    rights = Rights()
+    before, after, other = make("a", rights), make("a", rights), make("b")
+    before.beat()
+    before.stop()
+
+    other.beat()
+    assert ids(other) == ["a", "b"]
+    after.beat()
+    other.beat()
+    assert ids(other) == ["a", "b"]
+    assert not other.snapshot.lost
 
 
 def test_beat__two_workers__one_speaks_and_the_other_listens_and_follows_it(make):

@@ -46,6 +46,24 @@ def test_submit__more_jobs_than_threads__never_more_at_once(until):
     assert most <= 3
 
 
+def test_hurry__all_threads_wait_for_somebody__what_is_urgent_runs_all_the_same(until):
+    pool, ends, ran = Pool(2), threading.Event(), []
+    for _ in range(2):
+        pool.submit(Job(lambda: ends.wait(60)))
+    became_urgent = Job(lambda: ran.append("became urgent"), distance=5)
+    pool.submit(became_urgent)
+    pool.submit(Job(lambda: ran.append("not urgent"), distance=1))
+    pool.submit(Job(lambda: ran.append("urgent"), distance=-1))
+    became_urgent.distance = -1
+
+    pool.hurry()
+
+    until(lambda: len(ran) == 2)
+    assert sorted(ran) == ["became urgent", "urgent"]
+    ends.set()
+    until(lambda: "not urgent" in ran)
+
+
 def test_submit__two_jobs_that_wait_for_each_other__both_run():
     """A thread that was idle and has just been given a job does not count as idle."""
     pool = Pool(2)

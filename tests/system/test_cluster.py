@@ -1,4 +1,4 @@
-"""Groups of real nodes over a real Redis: who is there."""
+"""Groups of real nodes over a real Redis: who is there, and one copy from outside for all."""
 
 import json
 import subprocess
@@ -7,8 +7,9 @@ import textwrap
 
 import pytest
 
-from tests.group import alive, groups_in, seen
-from tests.harness import wait_until
+from dingospeed.testing import Generated
+from tests.group import alive, download, groups_in, seen
+from tests.harness import all_at_once, wait_until
 from tests.redis_server import redis  # noqa: F401
 
 pytestmark = pytest.mark.server
@@ -55,7 +56,7 @@ def test_nodes__asked_on_the_command_line__shows_all(hub, make_group):
 
 def test_nodes__of_a_mirror_on_its_own__says_so(mirror):
     assert "in no group" in mirror.command("nodes")
-    assert seen(mirror) == {"id": None, "nodes": []}
+    assert seen(mirror) == {"id": None, "is_current": True, "nodes": [], "traffic": []}
 
 
 def test_mirror__on_its_own__never_imports_redis(tmp_path):
@@ -71,3 +72,135 @@ def test_mirror__on_its_own__never_imports_redis(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
 
     assert done.stdout.strip() == "False"
+
+
+# --- one copy from outside ------------------------------------------------------------------
+
+SIZE = 64 << 20
+PATH = "/org/big/resolve/main/big.bin"
+SEGMENTS = {"block_bytes": 1 << 20, "segment_blocks": 8, "read_ahead": 4}
+
+
+@pytest.fixture
+def big(hub):
+    repo = hub.add_repo("models", "org/big")
+    repo.commit({"big.bin": Generated(size=SIZE, seed=9)})
+    return repo
+
+
+def test_four_nodes__two_clients_each_all_cold__one_copy_from_outside(hub, big, make_group):
+    group = make_group(hub, nodes=4, download=SEGMENTS)
+
+    results = all_at_once([lambda node=node: download(node, PATH) for node in group.nodes * 2])
+
+    assert results == [big.sha256("big.bin")] * 8
+    assert hub.bytes_sent(host="cdn") == SIZE
+    # Four links add up: each gave a quarter.
+    assert [fetched(node) for node in group.nodes] == [SIZE // 4] * 4
+    for node in group.nodes:
+        wait_until(lambda node=node: node.sealed() == {big.sha256("big.bin")}, "every node has it")
+
+
+def fetched(node):
+    """Bytes of files that a node had from outside."""
+    text = node.get("/metrics")[2].decode()
+    lines = [line for line in text.splitlines() if line.startswith("dingospeed_upstream_bytes_total{")]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+def test_node__cold_while_another_has_it__takes_it_from_there(hub, big, make_group):
+    group = make_group(hub, nodes=2, download=SEGMENTS)
+    first, second = group.nodes
+    assert download(first, PATH) == big.sha256("big.bin")
+    wait_until(first.sealed, "the first has it all")
+
+    assert download(second, PATH) == big.sha256("big.bin")
+
+    assert hub.bytes_sent(host="cdn") == SIZE
+    # The second fetched nothing, so all that it owns came to the first by way of it, or not at all.
+    wait_until(lambda: traffic(first).get(("n0", "n1"), 0) > 0, "all see what went between them")
+    assert traffic(first)["n0", "n1"] + traffic(first).get(("n1", "n0"), 0) >= SIZE
+
+
+def traffic(node):
+    return {(way["from"], way["to"]): way["bytes"] for way in seen(node)["traffic"]}
+
+
+def test_cached_file__asked_for_many_times__redis_is_asked_nothing_about_it(hub, big, make_group):
+    group = make_group(hub, nodes=2, download=SEGMENTS)
+    node = group.nodes[0]
+    assert download(node, PATH) == big.sha256("big.bin")
+    key = f"dingospeed:blob:{big.sha256('big.bin')}"
+    wait_until(lambda: group.redis.client.hget(key, "n0") == "*", "it is cached, and the group is told")
+    ranges = [f"bytes={start}-{start + 99}" for start in range(1, 100)]
+
+    with group.redis.watched() as commands:
+        for asked in ranges:
+            assert node.get(PATH, headers={"Range": asked})[0] == 206
+
+    assert commands
+    assert not [command for command in commands if big.sha256("big.bin") in command]
+
+
+def test_redis__is_silent__what_is_cached_is_served(hub, big, make_group, redis):  # noqa: F811
+    node = make_group(hub, nodes=2, download=SEGMENTS).nodes[0]
+    assert download(node, PATH) == big.sha256("big.bin")
+    wait_until(node.sealed, "it is cached")
+
+    redis.pause()
+
+    assert download(node, PATH) == big.sha256("big.bin")
+
+
+# --- what is said of repos ------------------------------------------------------------------
+
+
+def test_public_repo__asked_of_four_nodes__its_answers_come_from_outside_once(hub, big, make_group):
+    group = make_group(hub, nodes=4)
+
+    heads = all_at_once([lambda node=node: node.get(PATH, method="HEAD")[:2] for node in group.nodes])
+
+    assert [status for status, _ in heads] == [200] * 4
+    assert {headers["X-Repo-Commit"] for _, headers in heads} == {big.branches["main"]}
+    assert len(hub.select(route="revision")) == 1
+    assert len(hub.select(route="tree")) == 1
+
+
+def test_private_repo__its_caller_asks_two_nodes__each_asks_the_hub_with_that_token(hub, make_group):
+    hub.add_user("ann", token="hf_ann0000000")
+    repo = hub.add_repo("models", "ann/secret", private=True)
+    repo.grant("ann")
+    repo.commit({"file.bin": Generated(size=3 << 20, seed=2)})
+    group = make_group(hub, nodes=2)
+    path = "/ann/secret/resolve/main/file.bin"
+
+    for node in group.nodes:
+        assert download(node, path, {"Authorization": "Bearer hf_ann0000000"}) == repo.sha256("file.bin")
+        assert node.get(path)[0] == 401
+        assert node.get(path, token="hf_other")[0] in (401, 404)
+
+    assert "hf_ann" not in "".join(node.log() for node in group.nodes)
+    assert "hf_ann" not in group.redis.everything()
+
+
+# --- several copies -------------------------------------------------------------------------
+
+
+def test_hot_blob__two_copies_wanted__made_and_made_anew_when_a_node_is_lost(hub, make_group):
+    repo = hub.add_repo("models", "org/hot")
+    repo.commit({"hot.bin": Generated(size=3 << 20, seed=4)})
+    etag, path = repo.sha256("hot.bin"), "/org/hot/resolve/main/hot.bin"
+    group = make_group(hub, nodes=3, cluster={"replicas": 2, "hot_reads": 2}, download=SEGMENTS)
+
+    for _ in range(2):
+        assert download(group.nodes[0], path) == etag
+
+    wait_until(lambda: holding(group, etag) == 2, "there are two copies")
+    lost = next(node for node in group.nodes if etag in node.sealed())
+    lost.kill()
+    wait_until(lambda: holding(group, etag) - (etag in lost.sealed()) == 2, "there are two again")
+    assert hub.bytes_sent(host="cdn") == 3 << 20
+
+
+def holding(group, etag):
+    return sum(etag in node.sealed() for node in group.nodes)
