@@ -90,7 +90,19 @@ class Builder:
         return Environment(python, versions=json.loads(told))
 
     def _install(self, folder: Path, client: Client) -> None:
-        python, uv = str(folder / "bin/python"), self._installer()
+        uv = self._installer()
+        if uv is not None:
+            try:
+                self._install_with(uv, folder, client)
+                return
+            except NoEnvironment:
+                # It knows nothing of how pip is set up here: another index, a certificate, a proxy.
+                if (folder / "stamp").exists():
+                    raise
+        self._install_with(None, folder, client)
+
+    def _install_with(self, uv: Path | None, folder: Path, client: Client) -> None:
+        python = str(folder / "bin/python")
         if not (folder / "stamp").exists():
             shutil.rmtree(folder, ignore_errors=True)
             make = [str(uv), "venv", "-q", "-p", sys.executable] if uv else [sys.executable, "-m", "venv"]

@@ -64,10 +64,10 @@ def _hub(name: str, *requires: str, without: tuple[str, ...] = (), is_quick: boo
 CLIENTS: tuple[Client, ...] = (
     _hub("0.20.3", "huggingface_hub==0.20.3", is_quick=True),
     _hub("0.26.5", "huggingface_hub==0.26.5", is_quick=True),
-    _hub("0.33.5 + hf_xet", "huggingface_hub==0.33.5", "hf_xet==1.1.5"),
+    _hub("0.33.5 + hf_xet", "huggingface_hub==0.33.5", "hf_xet==1.1.5", is_quick=True),
     _hub("0.36.2 + hf_xet", "huggingface_hub==0.36.2", "hf_xet==1.2.0", is_quick=True),
     # Its hf program needs click, and counts on another package to bring it.
-    _hub("1.0.1", "huggingface_hub==1.0.1", "hf_xet==1.2.0", "click"),
+    _hub("1.0.1", "huggingface_hub==1.0.1", "hf_xet==1.2.0", "click", is_quick=True),
     _hub("1.28.0 + hf_xet", "huggingface_hub==1.28.0", "hf_xet==1.5.2", is_quick=True),
     _hub("newest + hf_xet", "huggingface_hub", "hf_xet", is_quick=True),
     _hub("newest, no hf_xet", "huggingface_hub", without=("hf_xet",)),
@@ -95,9 +95,9 @@ CLIENTS: tuple[Client, ...] = (
     ),
     Client("@huggingface/hub", "node", JS_TASKS, ("@huggingface/hub",), versions=("@huggingface/hub",)),
     Client("curl", "tool", CURL_TASKS, ("curl",), is_quick=True),
-    Client("wget", "tool", WGET_TASKS, ("wget",)),
-    Client("aria2", "tool", ARIA2_TASKS, ("aria2",)),
-    Client("git", "tool", GIT_TASKS, ("git", "git-lfs")),
+    Client("wget", "tool", WGET_TASKS, ("wget",), is_quick=True),
+    Client("aria2", "tool", ARIA2_TASKS, ("aria2",), is_quick=True),
+    Client("git", "tool", GIT_TASKS, ("git", "git-lfs"), is_quick=True),
 )
 
 # Generations of hf_xet that ask in a way of their own, for runs in which all is offered by Xet.

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -71,6 +71,7 @@ class ClientRun:
     shown: Shown
     versions: dict[str, str] = field(default_factory=dict)
     environment: Environment | None = None
+    building: Future[Environment] | None = None
     cells: list[Cell] = field(default_factory=list)
 
 
@@ -116,7 +117,11 @@ class Grid:
         runs = [
             ClientRun(client, add_repos(self._hub, client.slug, seed)) for seed, client in enumerate(clients)
         ]
-        self._for_all(runs, self._run_there)
+        # Made while others already run: it is the network that is waited for.
+        with ThreadPoolExecutor(self._count) as builders:
+            for run in runs:
+                run.building = builders.submit(self._builder.build, run.client)
+            self._for_all(runs, self._run_there)
         self._hub.stop()
         self._for_all(runs, self._run_away)
         return runs
@@ -134,8 +139,9 @@ class Grid:
 
     def _run_there(self, run: ClientRun, guard: Guard) -> None:
         tasks = self._tasks(run.client, "there")
+        assert run.building is not None
         try:
-            run.environment = self._builder.build(run.client)
+            run.environment = run.building.result()
         except NotInstalled as error:
             self._same_for(run, tasks, "not applicable", str(error))
             return

@@ -33,13 +33,19 @@ def test_clients__all__have_repos_of_their_own():
 
 
 def test_clients__in_the_quick_run__cover_every_generation():
-    quick = [client.name for client in CLIENTS if client.is_quick]
+    """What tells generations apart: how they find files, Xet, the library they speak HTTP with."""
+    quick = {client.name for client in CLIENTS if client.is_quick}
 
-    assert {re.sub(r"\W.*", "", name.removeprefix("huggingface_hub ")) for name in quick} >= {
-        "0",
-        "1",
-        "newest",
+    assert quick >= {
+        "huggingface_hub 0.20.3",
+        "huggingface_hub 0.26.5",
+        "huggingface_hub 0.33.5 + hf_xet",
+        "huggingface_hub 0.36.2 + hf_xet",
+        "huggingface_hub 1.0.1",
+        "huggingface_hub 1.28.0 + hf_xet",
+        "huggingface_hub newest + hf_xet",
         "curl",
+        "git",
     }
 
 
