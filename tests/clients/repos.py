@@ -152,7 +152,12 @@ def _described(repo: Repo) -> dict[str, Any]:
         "tags": repo.tags,
         "files": {
             name: {
-                path: {"sha256": entry.sha256, "size": entry.size, "etag": entry.etag}
+                path: {
+                    "sha256": entry.sha256,
+                    "size": entry.size,
+                    "etag": entry.etag,
+                    "xet_hash": entry.xet_hash if entry.is_lfs else None,
+                }
                 for path, entry in repo.commits[sha].entries.items()
             }
             for name, sha in refs.items()

@@ -49,6 +49,11 @@ class Repo:
     def sizes(self) -> dict[str, int]:
         return {path: file["size"] for path, file in self._files["main"].items()}
 
+    def xet_hashes(self) -> dict[str, str]:
+        """{path: hash} of files that the Hub offers by Xet."""
+        files = self._files["main"].items()
+        return {path: file["xet_hash"] for path, file in files if file["xet_hash"] is not None}
+
     def etags(self) -> dict[str, str]:
         return {path: file["etag"] for path, file in self._files["main"].items()}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -285,9 +284,9 @@ def poisoned_cache(case: Case) -> None:
     kept = snapshot.parents[1]
     listing = kept / "trees" / f"{model.sha}.json"
     told = json.loads(listing.read_text())
-    for file in told["files"].values():
-        if "lfs_sha256" in file:
-            file["xet_hash"] = hashlib.sha256(file["lfs_sha256"].encode()).hexdigest()
+    for path, hash in model.xet_hashes().items():
+        assert "xet_hash" not in told["files"][path], "the mirror told of Xet"
+        told["files"][path]["xet_hash"] = hash
     listing.write_text(json.dumps(told))
     for folder in ("snapshots", "blobs"):
         shutil.rmtree(kept / folder)
