@@ -34,7 +34,6 @@ class Task:
     name: str
     title: str
     aspect: Aspect
-    limit_s: float = 60
     may_ask: tuple[str, ...] = ()
     is_quick: bool = True
 
@@ -85,36 +84,18 @@ HUB_TASKS = (
 )
 
 DATASETS_TASKS = (
-    Task("with_datasets", "parquet", "`load_dataset` of parquet", Aspect.DOWNLOADS, limit_s=120),
-    Task(
-        "with_datasets",
-        "parquet_streaming",
-        "`load_dataset` of parquet, streaming",
-        Aspect.PARTS,
-        limit_s=120,
-    ),
-    Task("with_datasets", "json_lines", "`load_dataset` of JSON", Aspect.DOWNLOADS, limit_s=120),
-    Task(
-        "with_datasets",
-        "json_lines_streaming",
-        "`load_dataset` of JSON, streaming",
-        Aspect.PARTS,
-        limit_s=120,
-    ),
-    Task("with_datasets", "parquet", "parquet when the Hub is away", Aspect.AWAY, limit_s=120),
+    Task("with_datasets", "parquet", "`load_dataset` of parquet", Aspect.DOWNLOADS),
+    Task("with_datasets", "parquet_streaming", "`load_dataset` of parquet, streaming", Aspect.PARTS),
+    Task("with_datasets", "json_lines", "`load_dataset` of JSON", Aspect.DOWNLOADS),
+    Task("with_datasets", "json_lines_streaming", "`load_dataset` of JSON, streaming", Aspect.PARTS),
+    Task("with_datasets", "parquet", "parquet when the Hub is away", Aspect.AWAY),
 )
 
 TRANSFORMERS_TASKS = (
-    Task("with_transformers", "config", "`AutoConfig`", Aspect.DOWNLOADS, limit_s=120),
-    Task("with_transformers", "tokenizer", "`AutoTokenizer`", Aspect.DOWNLOADS, limit_s=120),
-    Task("with_transformers", "tokenizer", "`AutoTokenizer` when the Hub is away", Aspect.AWAY, limit_s=120),
-    Task(
-        "with_transformers",
-        "mounted",
-        "both from a mount, without a mirror",
-        Aspect.DOWNLOADS,
-        limit_s=120,
-    ),
+    Task("with_transformers", "config", "`AutoConfig`", Aspect.DOWNLOADS),
+    Task("with_transformers", "tokenizer", "`AutoTokenizer`", Aspect.DOWNLOADS),
+    Task("with_transformers", "tokenizer", "`AutoTokenizer` when the Hub is away", Aspect.AWAY),
+    Task("with_transformers", "mounted", "both from a mount, without a mirror", Aspect.DOWNLOADS),
 )
 
 JS_TASKS = (
