@@ -211,7 +211,8 @@ def check_port(host: str, port: int) -> None:
 def prepare_metrics() -> Path | None:
     """An empty directory for the workers' counters, named to prometheus_client in the environment.
 
-    To be removed at the end. None when the environment named one already; that is emptied.
+    To be removed at the end. None when the environment named one already; that is emptied, unless the
+    workers of the server that is being replaced still count there.
     """
     # prometheus_client looks once, when imported: what it counts must not be chosen before this.
     named = os.environ.get(METRICS_DIR_VARIABLE)
@@ -224,8 +225,9 @@ def prepare_metrics() -> Path | None:
         return Path(made)
     directory = Path(named)
     directory.mkdir(parents=True, exist_ok=True)
-    for left_over in (*directory.glob("*.db"), *directory.glob(SHEETS)):
-        left_over.unlink(missing_ok=True)
+    if "GUNICORN_PID" not in os.environ:
+        for left_over in (*directory.glob("*.db"), *directory.glob(SHEETS)):
+            left_over.unlink(missing_ok=True)
     return None
 
 

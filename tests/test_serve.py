@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from dingospeed.config import load_settings
-from dingospeed.serve import gunicorn_options, reachable_host
+from dingospeed.serve import gunicorn_options, prepare_metrics, reachable_host
 
 ROOT = Path(__file__).parent.parent
 MIB = 1024 * 1024
@@ -323,6 +323,20 @@ def test_usr2__another_takes_over__no_stream_is_dropped_and_no_client_refused(st
     answer.close()
     assert server.wait() == 0
     assert server.get("/body/b3")[2] == b"xxx"
+
+
+@pytest.mark.parametrize("is_upgrade", [False, True])
+def test_metrics__folder_named__is_emptied_unless_others_still_count_there(monkeypatch, tmp_path, is_upgrade):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    if is_upgrade:
+        monkeypatch.setenv("GUNICORN_PID", "1")
+    files = [tmp_path / "counter_7.db", tmp_path / "worker-7.json"]
+    for file in files:
+        file.touch()
+
+    assert prepare_metrics() is None
+
+    assert [file.exists() for file in files] == [is_upgrade] * 2
 
 
 def test_admin_bind__given__is_a_second_address():
