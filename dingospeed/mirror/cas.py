@@ -9,6 +9,7 @@ remembered here: any worker of any node that has the key can answer.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -106,6 +107,7 @@ class Cas:
         self._seals = seals
         self._clock = clock
         self._looked_again: TTLCache[tuple[RepoRef, str], bool] = TTLCache(_LOOKED_AGAIN, _LOOKED_AGAIN_S)
+        self._lock = threading.Lock()
 
     def token(self, repo: RepoRef, revision: str, caller: Caller) -> tuple[str, int]:
         """A token for the files of *repo*, and when it runs out, in seconds since the epoch.
@@ -174,9 +176,10 @@ class Cas:
     def _looked_up(self, grant: _Grant, hash: str, caller: Caller) -> FileMeta | None:
         """From a tree told anew: the one that is held may have come without hashes."""
         key = (grant.repo, grant.commit)
-        if key in self._looked_again:
-            return None
-        self._looked_again[key] = True
+        with self._lock:
+            if key in self._looked_again:
+                return None
+            self._looked_again[key] = True
         try:
             return self._trees.again(*key, caller).by_xet_hash(hash)
         except Offline:

@@ -392,6 +392,23 @@ def test_other_node_with_the_same_key__takes_what_this_one_made(repo, app, make_
     assert make_app(upstream={"offline": True, "lines": []}).get(path).status_code == 200
 
 
+def test_group_of_nodes__same_secret__one_takes_what_another_made(repo, make_app, tmp_path):
+    """Whoever spreads requests over the nodes sends one to this, the next to that."""
+    group = {"redis_url": "redis://127.0.0.1:1", "address": "http://127.0.0.1:2", "secret": "s" * 32}
+    nodes = [
+        make_app(cluster=group, cache={"repos": tmp_path / name, "public": tmp_path / "public"})
+        for name in ("a", "b")
+    ]
+    stranger = make_app(cluster={**group, "secret": "t" * 32})
+    hash, token = repo.entry("small.bin").xet_hash, token_of(nodes[0], repo)
+
+    path = block_of(nodes[1], hash, token)
+
+    assert nodes[0].get(path).status_code == 200
+    assert stranger.get(path).status_code == 403
+    assert told_of(stranger, hash, token).status_code == 401
+
+
 # --- which file it is ---------------------------------------------------------------------
 
 
