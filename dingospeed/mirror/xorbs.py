@@ -17,8 +17,9 @@ from dingospeed.download.straight import HELD_BACK_BYTES
 from dingospeed.errors import StoreError
 from dingospeed.model import Blob, FileSpan, Piece, Span
 
-# Each of a client's connections fetches one at a time, and all of it again when it breaks off.
-BLOCK_BYTES = 16 << 20
+# Each of a client's connections fetches one at a time, and all of it again when it breaks off. As long
+# as a segment is by default: of a cold file each then is one fill.
+BLOCK_BYTES = 32 << 20
 # The most that clients take.
 CHUNK_BYTES = 128 << 10
 HEADER_BYTES = 8
