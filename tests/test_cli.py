@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from types import ModuleType
 
@@ -118,3 +119,17 @@ def test_help__asked__tells_of_every_flag(run, command):
     text = run(command, "--help").output
 
     assert all(flag in text for flag in (*FLAGS, "--config"))
+
+
+def test_serve__before_the_workers__nothing_is_loaded_that_they_have_to_prepare():
+    """gevent has to patch sockets and TLS before they are used, and counters need their folder first."""
+    code = "import sys; from dingospeed.cli import main, server; print([*sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert not [name for name in ("ssl", "urllib3", "requests", "prometheus_client") if repr(name) in loaded]
+
+
+def test_help__asked__lists_every_command(run):
+    text = run("--help").output
+
+    assert all(f"  {name} " in text for name in ("serve", "config", "status", "warmup", "jobs"))

@@ -1,26 +1,33 @@
-"""The command line. Each command is a module of this package."""
+"""The command line. Each command is a module of this package, loaded when it is called for.
+
+What a command needs must not be in the way of another: gevent takes the place of sockets and TLS in
+the workers, and prometheus_client looks for its folder, before anything of theirs may be imported.
+"""
 
 from __future__ import annotations
 
 import click
 
 from dingospeed import __version__
-from dingospeed.cli.admin import admin_token
-from dingospeed.cli.alert import alert
-from dingospeed.cli.exits import Commands
-from dingospeed.cli.jobs import jobs
-from dingospeed.cli.mounts import mount, mounts, unmount
-from dingospeed.cli.nodes import nodes
-from dingospeed.cli.server import serve, show
-from dingospeed.cli.status import status
-from dingospeed.cli.warmup import warmup
+from dingospeed.cli.commands import Commands
+
+# Where each is: the module, and what it is called there.
+_COMMANDS = {
+    "admin-token": ("admin", "admin_token"),
+    "alert": ("alert", "alert"),
+    "config": ("server", "show"),
+    "jobs": ("jobs", "jobs"),
+    "mount": ("mounts", "mount"),
+    "mounts": ("mounts", "mounts"),
+    "nodes": ("nodes", "nodes"),
+    "serve": ("server", "serve"),
+    "status": ("status", "status"),
+    "unmount": ("mounts", "unmount"),
+    "warmup": ("warmup", "warmup"),
+}
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, places=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dingospeed")
 def main() -> None:
     """A self-hosted mirror of the Hugging Face Hub."""
-
-
-for command in (serve, show, admin_token, status, nodes, warmup, jobs, mount, unmount, mounts, alert):
-    main.add_command(command)

@@ -15,8 +15,6 @@ from typing import Any
 
 import click
 
-from dingospeed.errors import DingospeedError
-
 
 class Exit(IntEnum):
     """The codes."""
@@ -36,13 +34,3 @@ class CommandError(click.ClickException):
 
     def show(self, file: Any = None) -> None:
         click.echo(f"dingospeed: {self.format_message()}", file=file, err=file is None)
-
-
-class Commands(click.Group):
-    """Commands whose errors are told in one line each."""
-
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except DingospeedError as error:
-            raise CommandError(str(error)) from error
