@@ -213,6 +213,35 @@ class Metrics:
             "Blobs that arrived whole with the wrong hash; nothing of them was kept.",
             registry=registry,
         )
+        self.cache_bytes = Gauge(
+            "dingospeed_cache_bytes",
+            "What the blobs take of the disk, looked up every cleaning.interval_s.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self.cache_blobs = Gauge(
+            "dingospeed_cache_blobs",
+            "Complete blobs, looked up every cleaning.interval_s.",
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self.cleanings = Counter(
+            "dingospeed_cleanings_total",
+            "Times that something had to go from the cache, and whether enough went.",
+            ("result",),
+            registry=registry,
+        )
+        self.cleaned_bytes = Counter(
+            "dingospeed_cleaned_bytes_total",
+            "Bytes of the disk that cleaning freed, by strategy.",
+            ("strategy",),
+            registry=registry,
+        )
+        self.cleaned_blobs = Counter(
+            "dingospeed_cleaned_blobs_total",
+            "Files that cleaning took away, half-filled ones and leftovers as well.",
+            registry=registry,
+        )
         # In this process, for those who can not ask the registry.
         self.fetched_bytes = 0
 

@@ -15,14 +15,22 @@ from dingospeed.cli.commands import Commands
 _COMMANDS = {
     "admin-token": ("admin", "admin_token"),
     "alert": ("alert", "alert"),
+    "clean": ("clean", "clean"),
     "config": ("server", "show"),
+    "du": ("du", "du"),
+    "explain": ("explain", "explain"),
     "jobs": ("jobs", "jobs"),
+    "ls": ("ls", "ls"),
     "mount": ("mounts", "mount"),
     "mounts": ("mounts", "mounts"),
     "nodes": ("nodes", "nodes"),
+    "pin": ("pins", "pin"),
+    "pins": ("pins", "pins"),
     "serve": ("server", "serve"),
     "status": ("status", "status"),
     "unmount": ("mounts", "unmount"),
+    "unpin": ("pins", "unpin"),
+    "verify": ("verify", "verify"),
     "warmup": ("warmup", "warmup"),
 }
 

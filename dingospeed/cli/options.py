@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from dingospeed.config import CONFIG_VARIABLE, FLAGS, Settings, load_settings
-from dingospeed.errors import ConfigError
+from dingospeed.config.kinds import Duration, Mark, RepoGlob, Text
+from dingospeed.errors import ConfigError, StoreError
+from dingospeed.store.layout import Layout
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,6 +32,27 @@ _HELP = {
     "--offline": (None, "Never ask outside: serve what is cached."),
 }
 _REPEATABLE = {"--upstream"}
+
+
+class Kind(click.ParamType):  # type: ignore[type-arg]  # generic in the newest click only
+    """A value of a kind that settings have, too; *expected* says in words what it can be."""
+
+    def __init__(self, kind: Any, name: str, expected: str) -> None:
+        self.name = name
+        self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        self._expected = expected
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self._adapter.validate_python(value)
+        except ValidationError:
+            self.fail(f"expected {self._expected}; found {value!r}", param, ctx)
+
+
+MARK = Kind(Mark, "size|share", 'a size such as "500GB", or a share of the disk such as "10%"')
+DURATION = Kind(Duration, "time", 'seconds, or a time such as "30d"')
+REPOS = Kind(RepoGlob, "repo", 'a repo or a pattern, such as "org/name", "org/*" or "datasets/org/name"')
+REVISION = Kind(Text, "revision", "a branch, a tag or a commit")
 
 
 def _name(flag: str) -> str:
@@ -60,6 +84,19 @@ def _with_flags(command: Command, flags: tuple[str, ...]) -> Command:
         metavar="FILE",
         help=f"Configuration file. Without it {CONFIG_VARIABLE} may name one.",
     )(command)
+
+
+def with_cache(command: Command) -> Command:
+    """Give *command* the options that say which cache on this machine it is about."""
+    return with_flags("--repos")(command)
+
+
+def cache_of(settings: Settings) -> Layout:
+    """The cache of these *settings*, which must be there. Raises StoreError."""
+    layout = Layout(settings.cache.repos)
+    if not layout.blobs.is_dir():
+        raise StoreError(f"there is no cache at {layout.root}; --repos or a configuration file names it")
+    return layout
 
 
 def read_settings(config: str | None, options: dict[str, Any]) -> Settings:

@@ -16,6 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Nobody's terminal, but a file or another program: its lines are as long as they are.
 _WIDE = 400
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60))
 
 
 def with_json(command: Command) -> Command:
@@ -51,3 +52,11 @@ def console(*, stderr: bool = False) -> Console:
 def size_text(size_bytes: int) -> str:
     """``1.2 GB``."""
     return decimal(size_bytes)
+
+
+def age_text(seconds: float) -> str:
+    """``3 d``: in the largest unit of which there is one whole at least."""
+    for unit, length in _UNITS:
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

@@ -24,6 +24,8 @@ def status(as_json: bool, **options: Any) -> None:
     click.echo(f"dingospeed {node['version']} on {node['name']}, {node['workers']} workers, {online}")
     free, size = size_text(disk["free_bytes"]), size_text(disk["size_bytes"])
     click.echo(f"cache {node['cache']}, {free} free of {size}")
+    if disk["cache_bytes"] is not None:
+        click.echo(f"{disk['blobs']} blobs, {size_text(disk['cache_bytes'])}")
     if told["lines"]:
         click.echo()
         print_table(("line", "state", ">failures", "last error"), map(_line, told["lines"]))

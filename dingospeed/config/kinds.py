@@ -20,6 +20,7 @@ from dingospeed.model import REPO_TYPES, RepoRef, checked_revision
 _SIZE = re.compile(r"\s*([0-9]{1,15})\s*([KMGT]?i?)B?\s*\Z", re.IGNORECASE)
 _DURATION = re.compile(r"\s*([0-9]{1,9})\s*([smhdw])\s*\Z")
 _TIME_OF_DAY = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])\Z")
+_SHARE = re.compile(r"\s*([0-9]{1,3}(?:\.[0-9]{1,3})?)\s*%\s*\Z")
 _GLOB = re.compile(r"[A-Za-z0-9._*?-]+(?:/[A-Za-z0-9._*?-]+){0,2}\Z")
 _FACTORS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _FACTORS |= {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
@@ -83,6 +84,16 @@ def _to_time_of_day(value: Any) -> Any:
     if not isinstance(value, str) or not _TIME_OF_DAY.match(value):
         raise ValueError("not a time of day")
     return value
+
+
+def _to_mark(value: Any) -> Any:
+    match = _SHARE.match(value) if isinstance(value, str) else None
+    mark = float(match[1]) / 100 if match is not None else _to_bytes(value)
+    if isinstance(mark, float) and not 0 < mark <= 1:
+        raise ValueError("not a share")
+    if isinstance(mark, int) and not 0 <= mark < 1 << 63:
+        raise ValueError("not a size")
+    return mark
 
 
 def _to_path(value: Any) -> Any:
@@ -151,6 +162,8 @@ ByteCount = Annotated[int, BeforeValidator(_to_bytes)]
 Duration = Annotated[float, BeforeValidator(_to_seconds)]
 # Local time, "00:00" to "23:59".
 TimeOfDay = Annotated[str, BeforeValidator(_to_time_of_day)]
+# A float is a share of a disk, "80%"; an int is bytes, "500GB".
+Mark = Annotated[int | float, BeforeValidator(_to_mark)]
 # Relative to the working directory; ~ is the home directory.
 FilePath = Annotated[Path, BeforeValidator(_to_path)]
 # One line, not empty, no space around it.

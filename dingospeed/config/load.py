@@ -169,7 +169,7 @@ def _leaves(
         elif isinstance(value, dict):
             yield from _leaves(gathering, value, where, section=inner, above=key)
         elif value is not None:
-            names = ", ".join(inner.model_fields) or "nothing in it"
+            names = ", ".join(inner.model_fields)
             gathering.refuse(where[key], key, f"a mapping with {names}", shown(value))
 
 

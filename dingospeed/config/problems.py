@@ -13,7 +13,6 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from dingospeed.config.kinds import Refused, Section
-from dingospeed.config.reserved import Reserved
 from dingospeed.config.settings import Settings
 from dingospeed.config.yamlfile import Key
 from dingospeed.errors import ConfigError
@@ -135,8 +134,6 @@ def _description(section: type[Section], field: FieldInfo | None) -> str:
 
 
 def _names_of(section: type[Section], name: str) -> str:
-    if issubclass(section, Reserved) and not section.model_fields:
-        return f"nothing, as {section.feature} not built yet"
     close = difflib.get_close_matches(name, section.model_fields, n=1)
     return f"{close[0]!r}, perhaps" if close else f"one of {', '.join(section.model_fields)}"
 

@@ -14,6 +14,7 @@ import hmac
 import logging
 import time
 from dataclasses import dataclass
+from enum import Enum
 
 from dingospeed.errors import (
     Forbidden,
@@ -54,6 +55,16 @@ class AccessTimes:
     allowed_s: float
     denied_s: float
     offline_grace_s: float
+
+
+class Standing(Enum):
+    """What is remembered of a caller at a repo that is not public."""
+
+    ALLOWED = "let in"
+    TRUSTED = "let in a while ago"
+    DENIED = "refused a moment ago"
+    TOKENLESS = "without a token"
+    UNKNOWN = "not known"
 
 
 class Access:
@@ -111,6 +122,21 @@ class Access:
             self._to_new_name(repo, move, caller, _MAX_MOVES)
             raise
 
+    def standing(self, repo: RepoRef, caller: Caller) -> Standing:
+        """What a decision about *caller* would begin with; asks nobody."""
+        token = self._token(repo, caller)
+        if token is None:
+            return Standing.TOKENLESS
+        key = self._hash(token, repo)
+        known = shapes.kept(self._documents, self._layout.access(repo, key), shapes.is_decision)
+        age_s = abs(time.time() - known.written_at) if known and known.value["allowed"] else float("inf")
+        if age_s < self._times.allowed_s:
+            return Standing.ALLOWED
+        denied = self._denials.read(key)
+        if denied and abs(time.time() - denied.written_at) < self._times.denied_s:
+            return Standing.DENIED
+        return Standing.TRUSTED if age_s < self._times.offline_grace_s else Standing.UNKNOWN
+
     def _visibility(self, repo: RepoRef, caller: Caller, moves_left: int = _MAX_MOVES) -> Visibility:
         try:
             return self._metadata.visibility(repo, caller)
@@ -134,15 +160,13 @@ class Access:
 
     def _decide(self, repo: RepoRef, caller: Caller, visibility: Visibility) -> None:
         """Raises what says that *caller* may not have the files, or UpstreamError when nobody can tell."""
-        token = caller.token
+        token = self._token(repo, caller)
         if token is None:
-            if not self._node_token.stands_in(repo, caller):
-                # That a private repo is held here is nothing to be found out by its way of being refused.
-                shown = self._metadata.shown(repo, caller) if visibility.is_private else visibility
-                if shown.is_public:
-                    return
-                raise _denial(repo, shown, caller)
-            token = _OF_THE_NODE
+            # That a private repo is held here is nothing to be found out by its way of being refused.
+            shown = self._metadata.shown(repo, caller) if visibility.is_private else visibility
+            if shown.is_public:
+                return
+            raise _denial(repo, shown, caller)
         key = self._hash(token, repo)
         path = self._layout.access(repo, key)
         known = shapes.kept(self._documents, path, shapes.is_decision)
@@ -176,6 +200,12 @@ class Access:
                 raise Forbidden(what) from error
             raise
         self._documents.write(path, {"allowed": True})
+
+    def _token(self, repo: RepoRef, caller: Caller) -> str | None:
+        """The token that is judged: the caller's own, else the node's where it stands in."""
+        if caller.token is None and self._node_token.stands_in(repo, caller):
+            return _OF_THE_NODE
+        return caller.token
 
     def _hash(self, token: str, repo: RepoRef) -> str:
         return hmac.new(self._salt, f"{token} {repo}".encode(), hashlib.sha256).hexdigest()

@@ -38,6 +38,7 @@ from dingospeed.mirror.together import Together
 from dingospeed.mirror.trees import Trees
 from dingospeed.mirror.xet import Offers
 from dingospeed.services.alerting import alerts_of
+from dingospeed.services.cleaning import caretaker_of
 from dingospeed.services.downloads import lines_of, readers_of, share_of
 from dingospeed.services.group import Group, Lent, Parts, group_of, hearsay_of, keep_copies, lent_of
 from dingospeed.services.mounts import mounts_of
@@ -52,6 +53,7 @@ from dingospeed.store.keys import own_key
 from dingospeed.store.layout import Layout
 from dingospeed.store.shelf import Shelf
 from dingospeed.upkeep.alerts import Alerts
+from dingospeed.upkeep.caretaker import Caretaker
 from dingospeed.upkeep.diskhistory import NOTE_EVERY_S, DiskHistory
 from dingospeed.upkeep.jobfiles import JobFiles
 from dingospeed.upkeep.mounts import Mounts
@@ -77,6 +79,8 @@ class Services:
     leases: Leases
     lines: Lines
     repo_rules: RepoRules
+    blobs: Blobs
+    access: Access
     files: Files
     raw: Raw
     model_registry: Registry
@@ -99,6 +103,7 @@ class Services:
     watch: Watch
     session_key: str
     alerts: Alerts
+    caretaker: Caretaker
     admin_token: str
 
     def start(self, is_wanted: Callable[[], bool]) -> None:
@@ -262,6 +267,8 @@ def connect(settings: Settings) -> Services:
         leases=leases,
         lines=lines,
         repo_rules=repo_rules,
+        blobs=blobs,
+        access=access,
         files=files,
         raw=Raw(files=files),
         model_registry=Registry(
@@ -325,6 +332,7 @@ def connect(settings: Settings) -> Services:
             nodes=lambda: group.told()["nodes"] if group is not None else (),
             timetable=timetable,
         ),
+        caretaker=caretaker_of(settings, layout, documents, metrics, timetable),
         admin_token=admin_token_of(settings, layout),
         session_key=own_key(layout.key("session")),
     )

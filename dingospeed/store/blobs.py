@@ -19,9 +19,10 @@ from dingospeed.errors import BadBlockFile, WrongSize
 from dingospeed.model import Blob
 from dingospeed.store.blockfile import BlockFile, finish_sealing
 from dingospeed.store.content import is_content_of
-from dingospeed.store.header import State
+from dingospeed.store.header import State, read_header
 from dingospeed.store.layout import Layout
 from dingospeed.store.places import set_aside
+from dingospeed.store.use import share
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,8 @@ class Blobs:
                 return None
             status = os.fstat(fd)
             if status.st_size == blob.size:
+                # If it is being taken away just now: what is open stays ours to read.
+                share(fd)
                 _keep_last_use(fd, status)
                 return fd
             os.close(fd)
@@ -117,6 +120,25 @@ class Blobs:
             return blob.size if self.is_sealed(blob) else 0
         with file:
             return file.held_bytes()
+
+    def peek(self, blob: Blob) -> int:
+        """As `held_bytes`; but nothing is mended, set aside or marked as used by it."""
+        try:
+            if self._layout.sealed(blob.etag).stat().st_size == blob.size:
+                return blob.size
+        except FileNotFoundError:
+            pass
+        path = self._layout.partial(blob.etag)
+        try:
+            with path.open("rb") as file:
+                geometry, state, boot_id = read_header(file.fileno(), path, blob)
+                known = geometry.written if boot_id == self._boot_id else geometry.durable
+                bits = os.pread(file.fileno(), geometry.bitmap_bytes, known)
+        except (FileNotFoundError, BadBlockFile):
+            return 0
+        blocks = int.from_bytes(bits, "little").bit_count() if state is State.FILLING else 0
+        # Less one, as it is not complete before it is sealed.
+        return max(0, min(blocks * geometry.block_bytes, blob.size - 1))
 
     def reject(self, file: BlockFile) -> int:
         """Throw away content whose hash is wrong; how often that happened lately."""

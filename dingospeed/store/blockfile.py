@@ -31,6 +31,7 @@ from dingospeed.model import Blob, Span
 from dingospeed.store.header import BOOT_BYTES, REACHED_BYTES, Geometry, State, read_header
 from dingospeed.store.places import holding, set_aside
 from dingospeed.store.space import full_disk_is_ours
+from dingospeed.store.use import share_named
 
 # Bytes of bitmap looked at in one read; 4096 blocks.
 _SCAN_BYTES = 512
@@ -61,6 +62,8 @@ class BlockFile:
         """
         fd = os.open(path, os.O_RDWR)
         try:
+            if not share_named(fd, path):
+                raise FileNotFoundError(path)
             try:
                 geometry, _, written_in = read_header(fd, path, blob)
             except BadBlockFile as error:

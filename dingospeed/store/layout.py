@@ -12,6 +12,8 @@
     disk.json                         how full the disk was, for a week (upkeep/diskhistory.py)
     alerts/                           what is wrong, and what webhooks were told of it
     run/                              leases, rejections and nonces of this boot
+    pins/…                            repos that are never cleaned away (pins.py)
+    run/                              leases and rejections of this boot
 
 Repo types, orgs and names come in as a RepoRef and etags as a Blob, both checked when
 made; everything else that came from a request is quoted by `file_name`.
@@ -45,6 +47,7 @@ class Layout:
         self.traffic = self.root / "traffic"
         self.disk_history = self.root / "disk.json"
         self.nonces = self.run / "nonces"
+        self.usage = self.run / "usage.json"
 
     def prepare(self) -> None:
         """Make the directories. Raises StoreError when the place can not be written."""
@@ -61,6 +64,10 @@ class Layout:
 
     def partial(self, etag: str) -> Path:
         return _joined(self.blobs, etag[:2], f"{etag}.partial")
+
+    def stored(self, name: str) -> Path:
+        """The file of this name in the tree of the blobs."""
+        return self.blobs / name[:2] / name
 
     def api(self, repo: RepoRef, *names: str) -> Path:
         """A document about *repo*: ``api("trees", commit)``."""
@@ -91,6 +98,9 @@ class Layout:
     def alerts(self, name: str) -> Path:
         """What is wrong with the node, and what each webhook was told of it."""
         return self.root / "alerts" / f"{file_name(name)}.json"
+
+    def pin(self, name: str) -> Path:
+        return self.root / "pins" / f"{file_name(name)}.json"
 
     def lease(self, key: str) -> Path:
         return _named(self.run, key)

@@ -36,5 +36,13 @@ def _node(parts: Services) -> dict[str, Any]:
 
 
 def _disk(parts: Services) -> dict[str, Any]:
-    disk = disk_of(parts.layout.root)
-    return {"size_bytes": disk.size_bytes, "free_bytes": disk.free_bytes, "used_bytes": disk.used_bytes}
+    disk, report = disk_of(parts.layout.root), parts.caretaker.last_report()
+    return {
+        "size_bytes": disk.size_bytes,
+        "free_bytes": disk.free_bytes,
+        "used_bytes": disk.used_bytes,
+        # Of the cache, when it was last measured; null until then.
+        "cache_bytes": report.usage.disk_bytes if report is not None else None,
+        "blobs": report.usage.blobs if report is not None else None,
+        "measured_at": report.at if report is not None else None,
+    }

@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+from dingospeed.cli import main
 from dingospeed.testing import FakeHub
 from tests.harness import PATIENCE_S, PROGRAM, mirrors_in
 
@@ -46,6 +48,20 @@ def run_command():
         return Ran(done)
 
     return run
+
+
+@pytest.fixture
+def invoke(monkeypatch, tmp_path):
+    """``invoke(cache, "ls")``, in this process; without settings but for the cache's place."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("DINGO", "HF_"))]:
+        monkeypatch.delenv(name)
+
+    def invoke(cache, *arguments, given=None, **environ):
+        env = {"DINGOSPEED_CACHE__REPOS": str(cache.root), **environ}
+        return CliRunner().invoke(main, list(arguments), env=env, input=given, catch_exceptions=False)
+
+    return invoke
 
 
 @pytest.fixture(scope="module")

@@ -359,8 +359,8 @@ def test_lines__none_but_offline__is_fine(load):
             'ds.yaml:1: warmup.limits[0].stop: expected a time of day, "00:00" to "23:59", in quotes; found 1200',
         ),
         (
-            "cleaning: []",
-            "ds.yaml:1: cleaning: expected a mapping with nothing in it; found a list",
+            "xet: []",
+            "ds.yaml:1: xet: expected a mapping with mode, above_bytes; found a list",
         ),
     ],
 )

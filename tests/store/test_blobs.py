@@ -368,3 +368,30 @@ def test_open_sealed__empty_content__sealed_empty(blobs, layout):
     fill_all(blobs, b"", blob)
 
     assert read_sealed(blobs, blob) == b""
+
+
+def test_peek__sealed_half_filled_and_damaged__tells_and_leaves_all(layout, blobs, content_of_size):
+    content, blob = content_of_size(100_000)
+    with blobs.open_partial(blob, segment_blocks=8) as file:
+        file.write(content[:8192], 0)
+        file.mark(Span(0, 8192))
+    path = layout.partial(blob.etag)
+
+    assert blobs.peek(blob) == 8192
+    path.write_bytes(b"no block file")
+    assert blobs.peek(blob) == 0
+    assert path.read_bytes() == b"no block file"
+    layout.sealed(blob.etag).write_bytes(content)
+    assert blobs.peek(blob) == blob.size
+
+
+def test_peek__after_another_boot__only_what_is_durable_counts(make_blobs, content_of_size):
+    content, blob = content_of_size(100_000)
+    before, after = make_blobs(boot_id=b"a" * 16), make_blobs(boot_id=b"b" * 16)
+    with before.open_partial(blob, segment_blocks=8) as file:
+        file.write(content[:8192], 0)
+        file.mark(Span(0, 4096))
+        file.sync()
+        file.mark(Span(4096, 8192))
+
+    assert (before.peek(blob), after.peek(blob)) == (8192, 4096)

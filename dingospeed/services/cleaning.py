@@ -1,0 +1,24 @@
+"""The caretaker of the cache and its chores, as the settings have them."""
+
+from __future__ import annotations
+
+from dingospeed.config import Settings
+from dingospeed.metrics import Metrics
+from dingospeed.store.documents import Documents
+from dingospeed.store.layout import Layout
+from dingospeed.upkeep.caretaker import LOOK_S, Caretaker
+from dingospeed.upkeep.timetable import Timetable
+
+
+def caretaker_of(
+    settings: Settings, layout: Layout, documents: Documents, metrics: Metrics, timetable: Timetable
+) -> Caretaker:
+    """Made, and put on the *timetable*."""
+    caretaker = Caretaker(settings=settings, layout=layout, documents=documents, metrics=metrics)
+    cleaning = settings.cleaning
+    # Where nothing is ever cleaned, the figures can wait until all else has started.
+    is_urgent = cleaning.high_water is not None or cleaning.older_than_s is not None
+    timetable.every(min(LOOK_S, cleaning.interval_s), "cleaning", caretaker.look, at_once=is_urgent)
+    if cleaning.daily is not None:
+        timetable.daily(cleaning.daily, "cleaning of the day", caretaker.clean_down)
+    return caretaker
