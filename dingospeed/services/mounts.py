@@ -10,7 +10,8 @@ from dingospeed.mirror.trees import Trees
 from dingospeed.model import RepoRef
 from dingospeed.store.documents import Documents
 from dingospeed.store.layout import Layout
-from dingospeed.upkeep.mounts import Mounts, Wanted
+from dingospeed.upkeep.mountbook import MountBook, Wanted
+from dingospeed.upkeep.mounts import Mounts
 from dingospeed.upkeep.uses import Uses
 from dingospeed.upkeep.warmup import Warmups
 
@@ -39,7 +40,6 @@ def mounts_of(
         rules=rules,
         warmups=warmups,
         uses=uses,
-        documents=documents,
+        book=MountBook(documents=documents, layout=layout, leases=leases),
         layout=layout,
-        leases=leases,
     )

@@ -14,7 +14,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +74,29 @@ def publish(folder: Path, snapshot: Snapshot, sealed_at: SealedAt) -> int:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return copied
+
+
+def mend(folder: Path, etags: Iterable[str], sealed_at: SealedAt) -> int:
+    """Bring anew what is lost, or older than the cache's own blob, which was repaired then; how many.
+
+    Raises OSError.
+    """
+    mended = 0
+    for etag in etags:
+        sealed, target = sealed_at(etag), folder / "blobs" / etag
+        try:
+            ours = sealed.stat()
+        except FileNotFoundError:
+            continue
+        with suppress(FileNotFoundError):
+            theirs = target.stat()
+            # A copy is younger than what it was made of.
+            if theirs.st_mtime_ns >= ours.st_mtime_ns:
+                continue
+            target.unlink()
+        _bring(sealed, target, folder / f"{_STAGING}-{etag}")
+        mended += 1
+    return mended
 
 
 def point(folder: Path, revision: str, commit: str) -> None:

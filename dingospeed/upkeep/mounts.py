@@ -10,37 +10,30 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any
 
 from dingospeed import native
-from dingospeed.errors import DingospeedError, Moved, Refusal, StoreError, StoreFull
-from dingospeed.flight.leases import Leases
+from dingospeed.errors import DingospeedError, Moved, Refusal
 from dingospeed.mirror.metadata import Metadata
 from dingospeed.mirror.rules import RepoRules
 from dingospeed.mirror.tree import Tree, file_of
 from dingospeed.mirror.trees import Trees
 from dingospeed.model import Caller, RepoRef, is_commit
 from dingospeed.store import hfcache
-from dingospeed.store.documents import Documents
 from dingospeed.store.hfcache import Snapshot
 from dingospeed.store.layout import Layout
 from dingospeed.upkeep.jobs import State, Wish
+from dingospeed.upkeep.mountbook import Made, MountBook, Wanted
 from dingospeed.upkeep.uses import Uses
 from dingospeed.upkeep.warmup import Warmups
 
 log = logging.getLogger(__name__)
 
-Why = Literal["settings", "command", "use"]
-
 # As whom the node looks at repos.
 _NODE = Caller(None, "127.0.0.1")
 _HOT_REVISION = "main"
-_PATIENCE_S = 30.0
 _LOOKS_AT_ONCE = 64
 # A warm-up that failed, or that somebody ended, is not begun again sooner.
 _AGAIN_S = 3600.0
@@ -68,35 +61,6 @@ class NotMounted(Refusal):
         super().__init__(f"{repo} is not mounted")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A *repo* at a *revision*; *restricted*: although it is private or gated."""
-
-    repo: RepoRef
-    revision: str
-    why: Why
-    restricted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What was made for a *repo*: its refs, and its snapshots with their files by path.
-
-    *asked* are the revisions that commands want, *notes* say by revision why one is not there.
-    """
-
-    repo: RepoRef
-    asked: tuple[str, ...] = ()
-    restricted: bool = False
-    refs: dict[str, str] = field(default_factory=dict)
-    snapshots: dict[str, dict[str, str]] = field(default_factory=dict)
-    notes: dict[str, str] = field(default_factory=dict)
-    copied_bytes: int = 0
-
-
-_MADE: TypeAdapter[Made] = TypeAdapter(Made)
-
-
 class _NotYet(Exception):
     """Why a revision is not mounted, in words."""
 
@@ -115,9 +79,8 @@ class Mounts:
         rules: RepoRules,
         warmups: Warmups,
         uses: Uses,
-        documents: Documents,
+        book: MountBook,
         layout: Layout,
-        leases: Leases,
     ) -> None:
         self._public = public.absolute()
         self._named = tuple(named)
@@ -127,9 +90,8 @@ class Mounts:
         self._rules = rules
         self._warmups = warmups
         self._uses = uses
-        self._documents = documents
+        self._book = book
         self._layout = layout
-        self._leases = leases
 
     @property
     def public(self) -> Path:
@@ -139,7 +101,7 @@ class Mounts:
         """Make all as it is wanted now. A chore."""
         wanted = [*self._named, *self._asked()]
         wanted += self._most_used({each.repo for each in wanted})
-        for repo in dict.fromkeys([each.repo for each in wanted] + [made.repo for made in self.all_made()]):
+        for repo in dict.fromkeys([each.repo for each in wanted] + [made.repo for made in self._book.all()]):
             try:
                 self._see_to(repo, [each for each in wanted if each.repo == repo])
             except (DingospeedError, OSError) as error:
@@ -148,31 +110,31 @@ class Mounts:
     def mount(self, wanted: Wanted) -> Made:
         """Mount by command, as soon as all of it is held. Raises a Refusal when it must not be."""
         self._check_open(wanted)
-        with self._alone(wanted.repo):
-            made = self._read(wanted.repo)
+        with self._book.alone(wanted.repo):
+            made = self._made(wanted.repo)
             asked = tuple(dict.fromkeys((*made.asked, wanted.revision)))
-            self._write(replace(made, asked=asked, restricted=made.restricted or wanted.restricted))
+            self._book.write(replace(made, asked=asked, restricted=made.restricted or wanted.restricted))
         self._see_to(wanted.repo, [each for each in self._all_wanted() if each.repo == wanted.repo])
-        return self._read(wanted.repo)
+        return self._made(wanted.repo)
 
     def unmount(self, repo: RepoRef) -> None:
         """Take away what a command wanted of *repo*. Raises NotMounted, WantedElsewhere."""
         if any(each.repo == repo for each in self._named):
             raise WantedElsewhere(f"{repo} is in mounts.repos of the settings: take it out there")
-        with self._alone(repo):
-            made = self._kept(repo)
+        with self._book.alone(repo):
+            made = self._book.get(repo)
             if made is None:
                 raise NotMounted(repo)
             if not made.asked:
                 raise WantedElsewhere(
                     f"{repo} is mounted for its use: mounts.hot says of how many that is done"
                 )
-            self._write(replace(made, asked=(), restricted=False))
+            self._book.write(replace(made, asked=(), restricted=False))
         self._see_to(repo, [each for each in self._all_wanted() if each.repo == repo])
 
     def told(self) -> list[dict[str, Any]]:
         """Every revision that is wanted or mounted, as it is told to people and programs."""
-        made = {one.repo: one for one in self.all_made()}
+        made = {one.repo: one for one in self._book.all()}
         wanted = [*self._named, *self._asked()]
         known = {(each.repo, each.revision) for each in wanted}
         wanted += [
@@ -200,11 +162,6 @@ class Mounts:
             "copied_bytes": made.copied_bytes,
         }
 
-    def all_made(self) -> list[Made]:
-        paths = (self._layout.root / "mounts").glob("*/*/*/mount.json")
-        made = (self._parsed(path) for path in sorted(paths))
-        return [one for one in made if one is not None]
-
     # --- what is wanted -------------------------------------------------------------------
 
     def _all_wanted(self) -> list[Wanted]:
@@ -212,7 +169,7 @@ class Mounts:
         return wanted + self._most_used({each.repo for each in wanted})
 
     def _asked(self) -> Iterator[Wanted]:
-        for made in self.all_made():
+        for made in self._book.all():
             for revision in made.asked:
                 yield Wanted(made.repo, revision, "command", made.restricted)
 
@@ -230,7 +187,7 @@ class Mounts:
     def _can_be_had(self, wanted: Wanted) -> bool:
         try:
             self._check_open(wanted)
-            if not self._read(wanted.repo).snapshots:
+            if not self._made(wanted.repo).snapshots:
                 self._snapshot(wanted)
         except (DingospeedError, _NotYet):
             return False
@@ -248,11 +205,11 @@ class Mounts:
 
     def _see_to(self, repo: RepoRef, wanted: Sequence[Wanted]) -> None:
         """Make of *repo* what is *wanted* of it, and nothing else."""
-        with self._alone(repo):
-            made = self._read(repo)
+        with self._book.alone(repo):
+            made = self._made(repo)
             if not wanted:
                 self._emptied(made)
-                self._documents.delete(self._layout.mount(repo))
+                self._book.forget(repo)
                 return
             is_restricted = any(each.restricted for each in wanted)
             wanted = [replace(each, restricted=is_restricted) for each in wanted]
@@ -263,7 +220,7 @@ class Mounts:
                 if isinstance(error, Refusal) and made.snapshots:
                     log.warning("mount of %s taken away: %s", repo, error)
                     made = self._emptied(made)
-                self._write(replace(made, notes={each.revision: str(error) for each in wanted}))
+                self._book.write(replace(made, notes={each.revision: str(error) for each in wanted}))
                 return
             notes: dict[str, str] = {}
             for each in wanted:
@@ -273,20 +230,21 @@ class Mounts:
                     notes[each.revision] = str(reason)
             revisions = {each.revision for each in wanted}
             made = self._without_refs(made, [name for name in made.refs if name not in revisions])
-            self._write(replace(made, notes=notes))
+            self._book.write(replace(made, notes=notes))
 
     def _put(self, made: Made, wanted: Wanted) -> Made:
         """*made* with the revision as it is now. Raises _NotYet."""
         folder = self._folder(made.repo)
         commit = self._commit(wanted)
         if commit in made.snapshots and hfcache.is_there(folder, wanted.revision, commit):
+            self._mend(made, commit)
             return made
         snapshot = self._snapshot(wanted)
         if not made.snapshots and hfcache.is_foreign(folder):
             raise _NotYet(f"{folder} is there already, and not ours: move it away")
         # Remembered first: what a crash leaves behind is taken away like all else.
         made = replace(made, snapshots={**made.snapshots, commit: dict(snapshot.files)})
-        self._write(made)
+        self._book.write(made)
         try:
             copied = native.run(hfcache.publish, folder, snapshot, self._layout.sealed)
             if not is_commit(wanted.revision):
@@ -296,6 +254,15 @@ class Mounts:
             raise _NotYet(f"can not be put into {self._public}: {error.strerror}") from error
         log.info("%s %s is mounted at %s", made.repo, wanted.revision, commit[:12])
         return replace(made, copied_bytes=made.copied_bytes + copied)
+
+    def _mend(self, made: Made, commit: str) -> None:
+        etags = set(made.snapshots[commit].values())
+        try:
+            mended = native.run(hfcache.mend, self._folder(made.repo), etags, self._layout.sealed)
+        except OSError as error:
+            raise _NotYet(f"blobs of it can not be mended: {error.strerror}") from error
+        if mended:
+            log.warning("%d blobs in the mount of %s were lost or damaged, and are mended", mended, made.repo)
 
     def _commit(self, wanted: Wanted) -> str:
         """Raises _NotYet while it is not known."""
@@ -368,34 +335,5 @@ class Mounts:
     def _folder(self, repo: RepoRef) -> Path:
         return self._public / hfcache.folder_name(repo)
 
-    # --- what is remembered ---------------------------------------------------------------
-
-    @contextmanager
-    def _alone(self, repo: RepoRef) -> Iterator[None]:
-        lease = self._leases.acquire(f"mount {repo}", timeout_s=_PATIENCE_S)
-        if lease is None:
-            raise StoreError(f"others mount and unmount {repo} all the time")
-        with lease:
-            yield
-
-    def _read(self, repo: RepoRef) -> Made:
-        return self._kept(repo) or Made(repo)
-
-    def _kept(self, repo: RepoRef) -> Made | None:
-        return self._parsed(self._layout.mount(repo))
-
-    def _parsed(self, path: Path) -> Made | None:
-        document = self._documents.read(path)
-        if document is None:
-            return None
-        try:
-            return _MADE.validate_python(document.value)
-        except ValidationError:
-            log.error("%s is not what it should be, not used", path)
-            return None
-
-    def _write(self, made: Made) -> None:
-        if made == self._kept(made.repo):
-            return
-        if not self._documents.write(self._layout.mount(made.repo), asdict(made)):
-            raise StoreFull(f"no space to remember what is mounted of {made.repo}")
+    def _made(self, repo: RepoRef) -> Made:
+        return self._book.get(repo) or Made(repo)

@@ -8,7 +8,7 @@ from pydantic import Field, StrictBool
 from dingospeed.config.kinds import RepoName, RevisionName
 from dingospeed.errors import Refusal
 from dingospeed.model import REPO_TYPES, RepoRef, RepoType
-from dingospeed.upkeep.mounts import Wanted
+from dingospeed.upkeep.mountbook import Wanted
 from dingospeed.web import paths, replies
 from dingospeed.web.asking import services
 from dingospeed.web.auth import check_admin

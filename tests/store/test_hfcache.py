@@ -143,3 +143,22 @@ def test_withdraw__a_link_that_is_not_ours_and_a_ref_that_was_changed__stay(cach
 
     assert str(link.readlink()) == "/etc/hostname"
     assert (cache.folder / "refs" / "main").read_text() == COMMITS[1]
+
+
+def test_mend__a_blob_was_repaired_in_the_cache_and_one_lost_in_the_mount__both_are_right_again(cache):
+    snapshot = cache.snapshot(COMMITS[0], a=b"damaged", b=b"lost", c=b"fine")
+    cache.publish(snapshot)
+    a, b, c = (snapshot.files[name] for name in "abc")
+    fine = (cache.folder / "blobs" / c).stat().st_ino
+    cache.sealed(a).rename(cache.sealed(f"{a}.damaged-1"))
+    cache.sealed(a).write_bytes(b"right")
+    (cache.folder / "blobs" / b).unlink()
+
+    mended = hfcache.mend(cache.folder, snapshot.files.values(), cache.sealed)
+
+    assert mended == 2
+    assert cache.files()[f"snapshots/{COMMITS[0]}/a"] == b"right"
+    assert (cache.folder / "blobs" / a).samefile(cache.sealed(a))
+    assert (cache.folder / "blobs" / b).samefile(cache.sealed(b))
+    assert (cache.folder / "blobs" / c).stat().st_ino == fine
+    assert hfcache.mend(cache.folder, snapshot.files.values(), cache.sealed) == 0
