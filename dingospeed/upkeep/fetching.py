@@ -94,17 +94,18 @@ class Fetching:
         for thread in threads:
             thread.start()
         told_at = 0.0
-        while any(thread.is_alive() for thread in threads) and self._error is None:
-            if time.monotonic() - told_at >= _REPORT_S:
-                told_at = time.monotonic()
-                if not report(self.progress(), self._trouble or self._kitchen.pace.why_waiting()):
-                    self._stopped.set()
-                    break
-            next((thread for thread in threads if thread.is_alive()), threads[0]).join(_LOOK_S)
-        if self._error is not None:
+        try:
+            while any(thread.is_alive() for thread in threads) and self._error is None:
+                if time.monotonic() - told_at >= _REPORT_S:
+                    told_at = time.monotonic()
+                    if not report(self.progress(), self._trouble or self._kitchen.pace.why_waiting()):
+                        break
+                next((thread for thread in threads if thread.is_alive()), threads[0]).join(_LOOK_S)
+            if self._error is not None:
+                raise self._error
+            return self.progress()
+        finally:
             self._stopped.set()
-            raise self._error
-        return self.progress()
 
     def progress(self) -> Progress:
         now = time.monotonic()
@@ -167,6 +168,8 @@ class Fetching:
                 with self._kitchen.pace.place(lambda: not self._stopped.is_set()) as is_taken:
                     if not is_taken:
                         return
+                    # To wait for a place is not to wait for bytes.
+                    self._got_on_at = time.monotonic()
                     self._fetch(*unit)
         except DingospeedError as error:
             self._fail(error)
