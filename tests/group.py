@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from tests.harness import mirrors_in, wait_until
 from tests.redis_server import free_port
 
-SECRET = "the secret of this test's group"
+SECRET = "the-secret-of-this-test-s-group"
 
 
 class Group:
@@ -30,7 +30,7 @@ class Group:
                 "redis_url": self.redis.url,
                 "node_id": f"n{len(self.nodes)}",
                 "address": f"http://{host}:{port}",
-                "secret": SECRET.replace(" ", "-"),
+                "secret": SECRET,
                 "heartbeat_s": 0.3,
                 "redis_s": 0.5,
             },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,12 @@ class Inventory:
     def all(self) -> Iterator[list[Held]]:
         """All that is held, in a list for each folder."""
         for folder in native.run(_entries, self._layout.blobs):
-            yield native.run(self._in_folder, self._layout.blobs / folder)
+            sizes = native.run(_sizes, self._layout.blobs / folder)
+            # Whole ones by their size alone; half-filled ones are few, and opened.
+            found = [Held(Blob(name, size), None) for name, size in sizes.items() if is_etag(name)]
+            partials = (name.removesuffix(_PARTIAL) for name in sizes if name.endswith(_PARTIAL))
+            begun = (self.held(etag) for etag in partials if is_etag(etag) and etag not in sizes)
+            yield found + [held for held in begun if held is not None]
 
     def held(self, etag: str) -> Held | None:
         """What there is of a blob, None for nothing; whatever anybody says of its size."""
@@ -49,11 +55,6 @@ class Inventory:
             return self._half_filled(self._layout.partial(etag))
         except FileNotFoundError:
             return None
-
-    def _in_folder(self, folder: Path) -> list[Held]:
-        names = {name.removesuffix(_PARTIAL) for name in _entries(folder)}
-        found = (self.held(name) for name in sorted(names) if is_etag(name))
-        return [held for held in found if held is not None]
 
     def _half_filled(self, path: Path) -> Held | None:
         fd = os.open(path, os.O_RDONLY)
@@ -78,6 +79,14 @@ def held_cells(file: BlockFile, cell_bytes: int) -> int:
         first, last = hole.start // cell_bytes, (hole.stop - 1) // cell_bytes
         cells &= ~(((1 << (last - first + 1)) - 1) << first)
     return cells
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    sizes = {}
+    for name in _entries(folder):
+        with suppress(FileNotFoundError):
+            sizes[name] = os.stat(folder / name).st_size  # noqa: PTH116  # as above
+    return sizes
 
 
 def _entries(folder: Path) -> list[str]:

@@ -3,11 +3,14 @@
 import http.client
 import signal
 import threading
+import time
+from urllib.parse import urlencode
 
 import pytest
 
+from dingospeed.cluster.signing import Signer
 from dingospeed.testing import Generated
-from tests.group import alive, download, groups_in
+from tests.group import SECRET, alive, download, groups_in
 from tests.harness import PATIENCE_S, all_at_once, wait_until
 from tests.redis_server import redis  # noqa: F401
 
@@ -204,3 +207,41 @@ def test_peers__asked_without_the_secret__refused(make_group, path):
 
     assert status == 403
     assert b"signature" in body
+
+
+def test_peers__a_signed_request_sent_again__refused_by_each_worker(hub, big, tmp_path, redis):  # noqa: F811
+    with groups_in(tmp_path, redis) as make:
+        [node] = make(hub, nodes=1, server={"workers": 2}).nodes
+        assert download(node, PATH) == big.sha256("big.bin")
+        wait_until(node.sealed, "it has it")
+        path = f"/-/peers/blobs/{big.sha256('big.bin')}"
+        query = {"size": str(SIZE), "start": "7", "stop": "107"}
+        headers = signed_by("other", path, query, to="n0")
+
+        statuses = [node.get(f"{path}?{urlencode(query)}", headers=headers)[0] for _ in range(5)]
+        body = node.get(f"{path}?{urlencode(query)}", headers=signed_by("other", path, query, to="n0"))[2]
+
+    assert statuses == [200] + [403] * 4
+    assert body == big.content("big.bin")[7:107]
+
+
+def test_peers__ask_about_a_private_repo__are_told_nothing(hub, make_group):
+    hub.add_user("ann", token="hf_ann0000000")
+    repo = hub.add_repo("models", "ann/secret", private=True)
+    repo.grant("ann")
+    repo.commit({"file.bin": b"secret"})
+    [node] = make_group(1).nodes
+    assert node.get("/ann/secret/resolve/main/file.bin", token="hf_ann0000000")[0] == 200
+
+    for what in ("info", "visibility", "tree"):
+        query = {"what": what, "type": "models", "repo": "ann/secret", "revision": repo.branches["main"]}
+        headers = signed_by("other", "/-/peers/repos", query, to="n0")
+        status, _, body = node.get(f"/-/peers/repos?{urlencode(query)}", headers=headers)
+        assert status in (401, 403, 404)
+        assert b"file.bin" not in body
+
+
+def signed_by(id, path, query, *, to):
+    """The headers of a peer's request; Redis is on this machine, so its time is ours."""
+    signer = Signer(secret=SECRET, id=id, now_s=time.time, is_new=lambda nonce, expires: True)
+    return signer.headers("GET", path, query, to=to)
