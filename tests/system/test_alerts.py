@@ -115,3 +115,19 @@ def test_webhooks__one_hangs_and_one_is_dead__the_third_and_all_clients_are_serv
 
     assert hook.texts() == [("broken", "disk_above_mark", "")]
     assert "sesame" not in mirror.log()
+
+
+def test_worker__held_up__another_tells_of_it(hub, alerting, hook):
+    mirror = alerting(hub, hub_blocked_s=3)
+    wait_until(lambda: upkeep_of(mirror))
+    [other] = [worker for worker in mirror.workers() if worker.pid != upkeep_of(mirror).pid]
+    wait_until(lambda: len(mirror.json("/-/transfers", token="admin")[2]["workers"]) == 2)
+
+    os.kill(other.pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: ("broken", "hub_blocked", "") in hook.texts(), "the alert")
+    finally:
+        os.kill(other.pid, signal.SIGCONT)
+
+    texts = [alert["text"] for one in hook.taken for alert in one.json["alerts"]]
+    assert any(f"worker {other.pid} was held up" in text for text in texts)
