@@ -11,7 +11,7 @@ from tests.harness import wait_until
 # Around what goes into the http block: what a distribution's own file has.
 _AROUND = """
 user root;
-worker_processes 1;
+worker_processes {workers};
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
 events {{ worker_connections 512; }}
@@ -38,9 +38,10 @@ _PLACES = {
 
 
 class Nginx:
-    """Where it listens: *port* plain, *tls_port* with the certificate at *ca*."""
+    """Where it listens: *port* plain, *tls_port* with the certificate at *ca*; *pid* is its first process."""
 
-    def __init__(self, folder, port, tls_port):
+    def __init__(self, folder, port, tls_port, pid):
+        self.pid = pid
         self.port = port
         self.tls_port = tls_port
         self.ca = folder / "cert.pem"
@@ -49,7 +50,7 @@ class Nginx:
 
 
 @contextmanager
-def nginx_before(mirror, folder, *, blobs=None):
+def nginx_before(mirror, folder, *, blobs=None, workers=1):
     """nginx in front of *mirror*; *blobs* in place of the mirror's own, to lead it astray."""
     folder.mkdir()
     plain, tls = _free_ports(2)
@@ -64,14 +65,14 @@ def nginx_before(mirror, folder, *, blobs=None):
             ),
         )
     (folder / "dingospeed.conf").write_text(text)
-    (folder / "nginx.conf").write_text(_AROUND.format(folder=folder))
+    (folder / "nginx.conf").write_text(_AROUND.format(folder=folder, workers=workers))
     command = ["nginx", "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
     checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False, timeout=60)
     assert checked.returncode == 0, checked.stderr
     process = subprocess.Popen([*command, "-g", "daemon off;"])
     try:
         wait_until(lambda: _listens(plain) and _listens(tls), "nginx")
-        yield Nginx(folder, plain, tls)
+        yield Nginx(folder, plain, tls, process.pid)
     finally:
         process.terminate()
         process.wait(60)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
+from tests.bench import chart, report
 from tests.bench.case import Case, Rounds, medians, run
-from tests.bench.load import Figures
+from tests.bench.load import PROJECT, Figures
 from tests.bench.servers import Olah
 from tests.bench.stage import Stage
 from tests.bench.table import CASES
+
+KEPT = PROJECT / ".venv-bench/results.json"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # So that what was started is stopped, and what was made is taken away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     cases = _chosen(given.names, is_quick=given.quick)
+    if given.write:
+        _write()
+        return 0
     if given.list or not cases:
         print(*(f"{case.name:16} {case.title}" for case in CASES), sep="\n")
         return 0 if given.list else 2
@@ -37,12 +45,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"\n{case.title} ({case.name})", flush=True)
                 results[case.name] = run(case, stage, is_quick=given.quick, tell=_tell)
                 _conclude(case, results[case.name])
+                if not given.quick:
+                    _keep(case, results[case.name])
         finally:
             stage.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    print(f"\n{time.monotonic() - began:.0f} s")
+    took_s = time.monotonic() - began
+    print(f"\n{took_s:.0f} s")
+    if not given.quick and cases == list(CASES):
+        _write()
     return 0
+
+
+def _kept() -> dict[str, Rounds]:
+    kept: dict[str, Rounds] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    return kept
+
+
+def _keep(case: Case, rounds: Rounds) -> None:
+    """Not all need be measured at once: the page is made of what was measured last of each case."""
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text(json.dumps({**_kept(), case.name: rounds}))
+
+
+def _write() -> None:
+    results = _kept()
+    page = report.render(results, CASES, today=datetime.now(timezone.utc).date(), olah=Olah.install())
+    (PROJECT / "docs/benchmarks.md").write_text(page)
+    chart.draw(results, PROJECT / "docs/benchmarks.png")
 
 
 def _tell(system: str, figures: Figures) -> None:
@@ -82,6 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="smaller files and fewer rounds")
     parser.add_argument(
         "--dir", metavar="DIR", help="where to put files and caches, some GB (that of tempfile)"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="only write the page, of what was measured before"
     )
     parser.add_argument("--list", action="store_true", help="name the cases")
     return parser

@@ -11,6 +11,8 @@ from tests.bench.load import Figures
 from tests.bench.stage import Stage
 
 US, NGINX, OLAH = "dingospeed", "nginx", "Olah"
+# The same behind an nginx of its own, with `accel: nginx`.
+ACCEL = "dingospeed + nginx"
 
 # The systems of a case by name, each with what measures it once.
 Systems = Mapping[str, Callable[[], Figures]]
@@ -19,7 +21,7 @@ Rounds = Mapping[str, Sequence[Figures]]
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A *figure* of ours to be at least, or at most, *value*.
+    """A *figure* of ours, or of the system *of*, to be at least, or at most, *value*.
 
     With *against* that many times theirs; with *is_plus*, so much more than theirs.
     """
@@ -29,10 +31,11 @@ class Goal:
     is_least: bool = True
     against: str | None = None
     is_plus: bool = False
+    of: str = US
 
     def measured(self, rounds: Rounds) -> float | None:
         """The median over the rounds of the figure, or of its ratio; None when it was not measured."""
-        ours = [figures.get(self.figure) for figures in rounds.get(US, ())]
+        ours = [figures.get(self.figure) for figures in rounds.get(self.of, ())]
         if self.against is None:
             known = [one for one in ours if one is not None]
             return median(known) if known else None
@@ -53,16 +56,17 @@ class Goal:
     @property
     def text(self) -> str:
         sign = "≥" if self.is_least else "≤"
+        figure = self.figure if self.of == US else f"{self.of}: {self.figure}"
         if self.against is None:
-            return f"{self.figure} {sign} {self.value:g}"
+            return f"{figure} {sign} {self.value:g}"
         if self.is_plus:
-            return f"{self.figure} {sign} {self.against}'s + {self.value:g}"
-        return f"{self.figure} {sign} {self.value:g} × {self.against}"
+            return f"{figure} {sign} {self.against}'s + {self.value:g}"
+        return f"{figure} {sign} {self.value:g} × {self.against}"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """*prepare* sets everything up, on a stage, smaller if it is to be quick."""
+    """*prepare* sets everything up, on a stage, smaller if it is to be quick. *note*: what to know of it."""
 
     name: str
     title: str
@@ -71,6 +75,7 @@ class Case:
     rounds: int = 5
     quick_rounds: int = 2
     is_quick: bool = True
+    note: str = ""
 
 
 def run(case: Case, stage: Stage, *, is_quick: bool, tell: Callable[[str, Figures], None]) -> Rounds:

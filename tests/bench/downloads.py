@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from dingospeed.testing import Generated
-from tests.bench.case import NGINX, OLAH, US, Systems
+from tests.bench.case import ACCEL, NGINX, OLAH, US, Systems
 from tests.bench.load import Figures, Server, ask, curl, download, streams
 from tests.bench.stage import GIB, MIB, Hollow, Remote, Stage, forget_blobs
 from tests.harness import Mirror, wait_until
@@ -25,11 +25,13 @@ def hot(clients: int, *, has_olah: bool = False) -> Prepare:
     @contextmanager
     def prepare(stage: Stage, is_quick: bool) -> Iterator[Systems]:
         file = big(stage, is_quick)
-        with stage.mirror() as (mirror, server):
+        behind = {"trusted_proxies": ["127.0.0.1"], "accel": "nginx"}
+        with stage.mirror(server=behind) as (mirror, server), stage.nginx_before(mirror) as before:
             fill(mirror, server, file)
             systems = {
                 NGINX: lambda: streams(stage.nginx.server, [file.cdn_path] * clients),
                 US: lambda: streams(server, [file.path] * clients),
+                ACCEL: lambda: streams(before, [file.path] * clients),
             }
             if not has_olah:
                 yield systems

@@ -32,13 +32,13 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """The processes of a server, found anew each time: workers come and go."""
+    """The processes of a server, of one or more programs; found anew each time: workers come and go."""
 
-    pid: int
+    pids: tuple[int, ...]
 
     def all(self) -> list[psutil.Process]:
-        root = psutil.Process(self.pid)
-        return [root, *root.children(recursive=True)]
+        roots = [psutil.Process(pid) for pid in self.pids]
+        return [each for root in roots for each in (root, *root.children(recursive=True))]
 
     def cpu_s(self) -> float:
         """Seconds of processor all of them have used so far."""

@@ -57,7 +57,7 @@ class Nginx:
         program = shutil.which("nginx") or "/usr/sbin/nginx"
         self._process = subprocess.Popen([program, "-c", str(config), "-p", str(folder)])
         wait_for_port(self.port)
-        self.server = Server(self.url, Processes(self._process.pid))
+        self.server = Server(self.url, Processes((self._process.pid,)))
 
     def stop(self) -> None:
         self._process.terminate()
@@ -105,7 +105,7 @@ class Olah:
             )
         wait_for_port(self.port)
         self._folder = folder
-        self.server = Server(f"http://{own}", Processes(self._process.pid))
+        self.server = Server(f"http://{own}", Processes((self._process.pid,)))
 
     def forget(self) -> None:
         """Make its cache of files cold again."""

@@ -18,6 +18,7 @@ from dingospeed.testing.repos import Commit
 from tests.bench.load import Processes, Server
 from tests.bench.servers import Nginx, Olah
 from tests.harness import Mirror
+from tests.nginx import nginx_before
 
 MIB, GIB = 1 << 20, 1 << 30
 UNLIMITED = 1_000_000_000
@@ -119,7 +120,15 @@ class Stage:
     @staticmethod
     def server_of(mirror: Mirror) -> Server:
         """As it runs now: a mirror that was restarted has other processes."""
-        return Server(mirror.url, Processes(mirror.process.pid))
+        return Server(mirror.url, Processes((mirror.process.pid,)))
+
+    @contextmanager
+    def nginx_before(self, mirror: Mirror) -> Iterator[Server]:
+        """*mirror* behind an nginx with conf/nginx.conf, which sends what is complete by itself."""
+        folder = self._new_folder("before")
+        with nginx_before(mirror, folder / "nginx", workers=2) as nginx:
+            yield Server(nginx.url, Processes((nginx.pid, mirror.process.pid)))
+        shutil.rmtree(folder)
 
     @contextmanager
     def olah(self) -> Iterator[Olah]:

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.bench import downloads
-from tests.bench.case import NGINX, US, Case, Goal, run
+from tests.bench.case import ACCEL, NGINX, US, Case, Goal, run
 from tests.bench.load import LoadFailed, ask, small_requests, streams
 from tests.bench.stage import MIB, Stage
 
@@ -21,8 +21,8 @@ def test_case__run__has_figures_of_each_system_for_each_round(stage, monkeypatch
 
     rounds = run(case, stage, is_quick=True, tell=lambda system, _: told.append(system))
 
-    assert told == [NGINX, US] * 2
-    assert {name: len(seen) for name, seen in rounds.items()} == {NGINX: 2, US: 2}
+    assert told == [NGINX, US, ACCEL] * 2
+    assert {name: len(seen) for name, seen in rounds.items()} == {NGINX: 2, US: 2, ACCEL: 2}
     assert all(figures["GB/s"] > 0 for seen in rounds.values() for figures in seen)
 
 
