@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from flask import Flask, Response, request
 from prometheus_flask_exporter import PrometheusMetrics
@@ -72,7 +74,7 @@ _PARTS = (
 def create_app(settings: Settings) -> Flask:
     """The mirror as a WSGI application. Raises StoreError when the cache can not be used."""
     logs.setup(settings.log.level, settings.log.format)
-    app = Flask("dingospeed", static_folder=None, template_folder=None)
+    app = _App("dingospeed", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = _MAX_REQUEST_BYTES
     paths.install(app)
     parts = connect(settings)
@@ -92,6 +94,12 @@ def create_app(settings: Settings) -> Flask:
     app.after_request(_sign)
     PrometheusMetrics(app, path=None, registry=parts.registry, group_by="endpoint")
     return app
+
+
+class _App(Flask):
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """*func*: none of ours is async, and a dozen are asked for each request whether they are."""
+        return func
 
 
 def _is_api() -> bool:

@@ -79,7 +79,8 @@ class _TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         # A message is one line, whatever a caller put in a path: nobody forges the next one.
-        return _CONTROL.sub(lambda match: repr(match[0])[1:-1], super().formatMessage(record))
+        line = super().formatMessage(record)
+        return line if line.isprintable() else _CONTROL.sub(lambda match: repr(match[0])[1:-1], line)
 
 
 class _JsonFormatter(logging.Formatter):

@@ -35,7 +35,8 @@ class Globs:
         self._pattern = re.compile("|".join(each) or r"(?!)", re.IGNORECASE)
 
     def match(self, repo: RepoRef) -> bool:
-        return any(self._pattern.fullmatch(text) is not None for text in (repo.id, str(repo)))
+        match = self._pattern.fullmatch
+        return match(repo.id) is not None or match(str(repo)) is not None
 
 
 class RepoRules:

@@ -120,6 +120,7 @@ def _told_by_proxy(header: str) -> str:
     return request.headers.get(header, "").rpartition(",")[2].strip() if is_told else ""
 
 
+@lru_cache(maxsize=1024)
 def _is_address(text: str) -> bool:
     try:
         ip_address(text)

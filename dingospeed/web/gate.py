@@ -35,7 +35,7 @@ def _repos_asked() -> Iterator[RepoRef]:
             yield paths.repo_of_page(arguments["repo"])
         elif "id" in arguments and "kind" not in arguments:
             yield paths.repo_of_api("models", arguments["id"])
-    for reading in (path, paths.decoded(path)):
+    for reading in {path, paths.decoded(path)}:
         found = _OF_API.match(reading)
         # Some servers take MODELS for models.
         kind = paths.decoded(found[1]).lower() if found is not None else ""

@@ -31,7 +31,7 @@ def small(method: str, what: str) -> Prepare:
         content = bytes(range(256)) * (SMALL_BYTES // 256)
         file = stage.add("bench/small", {"small.bin": content})["small.bin"]
         path = file.path if what == "file" else "/api/models/bench/small/revision/main"
-        seconds = 2 if is_quick else 5
+        seconds = 2 if is_quick else 3
         with stage.mirror() as (_, server), stage.olah() as olah:
             systems = {
                 US: lambda: small_requests(
