@@ -1,6 +1,7 @@
 import http.client
 import socket
 import ssl
+import struct
 import sys
 import threading
 import time
@@ -15,6 +16,8 @@ ROOT = Path(__file__).parent.parent
 MIB = 1024 * 1024
 FOREVER = 8 * 1024 * MIB
 STALL_S = 3
+# Where the kernel tells in its tcp_info how many packets with data came in.
+TCP_DATA_SEGMENTS_IN = 152
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +115,51 @@ def test_http_1_0__asked__gets_the_same_bytes_and_the_end(server, content):
         received = stream.read()
 
     assert received.partition(b"\r\n\r\n")[2] == content[3:100000]
+
+
+# Around what is sent in one call and after what others get their turn, from places within and between pages.
+ALIGNMENTS = [
+    (start, start + length)
+    for start in (0, 1, 4095, 4096, 65_537)
+    for length in (1, 4095, 4097, 65_535, 65_536, 262_143, 262_145, 524_287, 524_289)
+]
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_connection__spans_of_every_alignment__arrive_one_after_the_other(server, content, version):
+    with server.open("") as sock:
+        bodies = []
+        for first, stop in ALIGNMENTS:
+            head = f"GET /body/f{first}-{stop} HTTP/{version}\r\nHost: x\r\nConnection: keep-alive\r\n\r\n"
+            sock.sendall(head.encode())
+            bodies.append(read_answer(sock).read())
+
+    assert [len(body) for body in bodies] == [stop - first for first, stop in ALIGNMENTS]
+    assert bodies == [content[first:stop] for first, stop in ALIGNMENTS]
+
+
+def test_connection__spans_of_every_alignment_pipelined__arrive_in_order(server, content):
+    requests = [f"GET /body/f{first}-{stop} HTTP/1.1\r\nHost: x\r\n\r\n" for first, stop in ALIGNMENTS]
+    # Small in its buffers, so that answers wait for the client in the middle of a span.
+    with server.open("".join(requests), receive_buffer=4096) as sock, sock.makefile("rb") as stream:
+        bodies = []
+        for _ in ALIGNMENTS:
+            length = 0
+            while (line := stream.readline().strip()) != b"":
+                name, _, value = line.partition(b": ")
+                length = int(value) if name.lower() == b"content-length" else length
+            bodies.append(stream.read(length))
+
+    assert bodies == [content[first:stop] for first, stop in ALIGNMENTS]
+
+
+def test_head__first_bytes_are_there__leaves_in_one_packet_with_them(server):
+    with server.open("GET /body/f5-1000 HTTP/1.1\r\nHost: x\r\n\r\n") as sock:
+        body = read_answer(sock).read()
+        told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+
+    assert len(body) == 995
+    assert struct.unpack_from("I", told, TCP_DATA_SEGMENTS_IN)[0] == 1
 
 
 @pytest.mark.parametrize(("path", "name"), [("/body/f0-100000?id=head", "head"), ("/raw", "raw")])
