@@ -57,18 +57,21 @@ CASES = (
             Goal("p99 ms", 60, is_least=False),
             Goal("requests/s", 50, against=OLAH),
         ),
+        rounds=3,
     ),
     Case(
         "small-get",
         "GET of a cached file of 4 KB, 64 connections",
         small("GET", "file"),
         (Goal("requests/s", 3500), Goal("requests/s", 50, against=OLAH)),
+        rounds=3,
     ),
     Case(
         "small-info",
         "GET of a cached revision, 64 connections",
         small("GET", "info"),
         (Goal("requests/s", 3500),),
+        rounds=3,
     ),
     Case(
         "slow",
