@@ -11,9 +11,8 @@
     traffic/<hour>/<worker>.json      what was served, for a day (upkeep/traffic.py)
     disk.json                         how full the disk was, for a week (upkeep/diskhistory.py)
     alerts/                           what is wrong, and what webhooks were told of it
-    run/                              leases, rejections and nonces of this boot
     pins/…                            repos that are never cleaned away (pins.py)
-    run/                              leases and rejections of this boot
+    run/                              leases, rejections and nonces of this boot
 
 Repo types, orgs and names come in as a RepoRef and etags as a Blob, both checked when
 made; everything else that came from a request is quoted by `file_name`.
