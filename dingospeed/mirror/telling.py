@@ -40,8 +40,10 @@ class Telling:
 
         Raises NotTold, another Refusal, Moved, or UpstreamError.
         """
-        visibility = self.visibility(repo, may_be_stale=may_be_stale)
+        self._rules.check_served(repo)
+        # In this order one call outside tells both.
         found = self._metadata.revision(repo, revision, Caller())
+        visibility = self.visibility(repo, may_be_stale=may_be_stale)
         if found.is_stale and not may_be_stale:
             raise NoLine("only an old answer is known")
         info = self._metadata.info(repo, found.commit, Caller())
