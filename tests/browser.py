@@ -66,6 +66,9 @@ class Browser:
         """The text of the element that has the focus."""
         return self.driver.execute_script("return document.activeElement.innerText")
 
+    def focus_id(self):
+        return self.driver.execute_script("return document.activeElement.id")
+
     def wait_for(self, is_true, what):
         WebDriverWait(self.driver, PATIENCE_S, 0.05).until(lambda _: is_true(), f"{what} never came true")
 

@@ -50,12 +50,24 @@ class Elsewhere(Refusal):
 
 def check_listener() -> None:
     """Where administration has an address of its own: raises Elsewhere at all others."""
-    bind = services().settings.admin.bind
-    if bind is None or not request.path.startswith(_ADMINISTRATION) or request.path.startswith(_FOR_ALL):
+    if not request.path.startswith(_ADMINISTRATION) or request.path.startswith(_FOR_ALL):
         return
-    connection = request.environ.get("gunicorn.socket")
-    if connection is None or connection.getsockname()[1] != urlsplit(f"//{bind}").port:
+    if not is_administered_here():
         raise Elsewhere()
+
+
+def is_administered_here() -> bool:
+    """Whether administration is answered at the address that the request came to."""
+    bind = services().settings.admin.bind
+    if bind is None:
+        return True
+    connection = request.environ.get("gunicorn.socket")
+    return connection is not None and connection.getsockname()[1] == urlsplit(f"//{bind}").port
+
+
+def session() -> sessions.Session | None:
+    """The session of the request; None without a valid one, and where administration is not answered."""
+    return sessions.current() if is_administered_here() else None
 
 
 def check_admin() -> None:
@@ -65,11 +77,11 @@ def check_admin() -> None:
         if scheme.lower() != "bearer" or not is_admin_token(token.strip()):
             raise AdminOnly()
         return
-    session = sessions.current()
-    if session is None:
+    current = session()
+    if current is None:
         raise AdminOnly()
     # Browsers send cookies along whoever made the page; only ours can repeat the word.
-    if request.method not in _READING and not session.is_meant():
+    if request.method not in _READING and not current.is_meant():
         raise NotMeant()
 
 

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from dingospeed import __version__
 from dingospeed.errors import BadRequest
 from dingospeed.mirror.catalogue import ORDERS
-from dingospeed.web import paths, sessions
+from dingospeed.web import auth, paths
 from dingospeed.web.asking import own_url, services
 from dingospeed.web.overview import moving
 from dingospeed.web.pages import go_to, is_part, page
@@ -26,7 +26,7 @@ def front() -> Response:
     """What answers here: for people who ask with a browser, and for those who ask with curl."""
     if not _takes_html():
         return _in_plain_text()
-    if sessions.current() is None:
+    if auth.session() is None:
         return page("welcome.html")
     return page("overview.html", **moving(services()))
 
@@ -34,7 +34,7 @@ def front() -> Response:
 @blueprint.get("/-/ui/overview")
 def overview() -> Response:
     """The moving part of the front page."""
-    if sessions.current() is None:
+    if auth.session() is None:
         return go_to("/-/login")
     return page("parts/overview.html", **moving(services()))
 
@@ -42,7 +42,7 @@ def overview() -> Response:
 @blueprint.get("/-/ui/repos")
 def repos() -> Response:
     """The repos held: all of them, or those with some words in their name."""
-    if sessions.current() is None:
+    if auth.session() is None:
         return go_to("/-/login")
     text, order = request.args.get("search", "")[:200], request.args.get("order", "recent")
     start = request.args.get("start", 0, type=int)
@@ -56,7 +56,7 @@ def repos() -> Response:
 @blueprint.get("/-/ui/repos/<kind>/<id:id>")
 def repo(kind: str, id: str) -> Response:
     """One repo and its commits."""
-    if sessions.current() is None:
+    if auth.session() is None:
         return go_to("/-/login")
     ref = paths.repo_of_api(kind, id)
     shown = services().catalogue.show(ref)

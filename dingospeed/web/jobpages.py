@@ -8,9 +8,8 @@ from flask import Blueprint, Response, request
 
 from dingospeed.errors import BadRequest, DingospeedError
 from dingospeed.upkeep.jobs import Act, NotNow
-from dingospeed.web import sessions
+from dingospeed.web import auth
 from dingospeed.web.asking import services
-from dingospeed.web.auth import check_admin
 from dingospeed.web.bodies import checked_as
 from dingospeed.web.jobs import WarmUpAsked
 from dingospeed.web.pages import go_to, is_part, page
@@ -27,7 +26,7 @@ _CHANGED = {"HX-Trigger": "changed"}
 @blueprint.get(_PAGE)
 def jobs() -> Response:
     """All jobs, the latest first, and a form for a new one; without it for the page that shows them."""
-    if sessions.current() is None:
+    if auth.session() is None:
         return go_to("/-/login")
     return _page() if not is_part() else page("parts/jobs.html", jobs=services().warm_up.warmups.jobs.all())
 
@@ -35,7 +34,7 @@ def jobs() -> Response:
 @blueprint.post(_PAGE)
 def begin() -> Response:
     """A new warm-up, by the form."""
-    check_admin()
+    auth.check_admin()
     asked = {name: request.form.get(name, "").strip() for name in ("repo", "type", "revision", "token")}
     patterns = {name: request.form.get(name, "").split() for name in ("include", "exclude")}
     try:
@@ -52,7 +51,7 @@ def begin() -> Response:
 @blueprint.post("/-/ui/jobs/<job_id>/<act>")
 def change(job_id: str, act: str) -> Response:
     """Pause, resume or cancel."""
-    check_admin()
+    auth.check_admin()
     if act not in _ACTS:
         raise BadRequest(f"A job can be told to {', '.join(_ACTS)}")
     # It may have ended meanwhile; the page is about to show that.

@@ -22,6 +22,7 @@ def moving(parts: Services) -> dict[str, Any]:
     sheets, traffic = parts.watch.board.sheets(), parts.watch.board.traffic()
     live = live_transfers(sheets)
     return {
+        "troubles": [known for known in parts.alerts.known().values() if known.is_open],
         "live": live[:_LIVE_SHOWN],
         "live_count": sum(sheet.live for sheet in sheets),
         "live_rate": sum(transfer["rate"] for transfer in live),

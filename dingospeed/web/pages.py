@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, render_template, request, url_for
 
 from dingospeed import __version__
-from dingospeed.web import figures, sessions
+from dingospeed.web import auth, figures, sessions
 from dingospeed.web.asking import own_url
 
 blueprint = Blueprint(
@@ -48,13 +48,14 @@ def _keep_asset(response: Response) -> Response:
 
 def page(template: str, *, status: int = 200, **values: Any) -> Response:
     """*template* with *values*, for one reader only."""
-    session = sessions.current()
+    session = auth.session()
     text = render_template(
         template,
         **values,
         version=__version__,
         own_url=own_url(),
         is_in=session is not None,
+        may_log_in=auth.is_administered_here(),
         word=session.word if session is not None else "",
         word_field=sessions.WORD_FIELD,
         word_header=sessions.WORD_HEADER,

@@ -40,6 +40,19 @@ def test_admin_routes__asked_at_the_mirrors_address__are_not_there(apart):
         assert get(mirror.port, path)[0] == 200, path
 
 
+def test_front__asked_at_the_mirrors_address__offers_no_login(apart):
+    mirror, port = apart
+
+    _, _, here = mirror.get("/", headers={"Accept": "text/html"})
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request("GET", "/", headers={"Accept": "text/html"})
+        there = connection.getresponse().read()
+
+    assert b"HF_ENDPOINT" in here
+    assert b"/-/login" not in here
+    assert b"/-/login" in there
+
+
 def test_command__asks_the_running_mirror__finds_its_address(apart, tmp_path):
     import subprocess
     import sys

@@ -13,6 +13,8 @@ pytestmark = pytest.mark.server
 
 TOKEN = "an-admin-token"
 BIG = 40_000_000
+# Told at once, and not of what a busy machine may have of its own.
+ALERTS = {"check_s": 1, "settle_s": 0, "hub_blocked_s": 60, "disk_percent": 100, "rate_budget_percent": 0}
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def mirror(shared_hub, make_shared_mirror):
         files = {"config.json": b"{}", "model.safetensors": Generated(3_000_000, seed=1)}
         shared_hub.add_repo("models", name).commit(files)
     shared_hub.add_repo("datasets", "org/rows").commit({"train.csv": b"1,2\n" * 1000})
-    made = make_shared_mirror(shared_hub, admin={"token": TOKEN})
+    made = make_shared_mirror(shared_hub, admin={"token": TOKEN}, alerts=ALERTS)
     for path in ("/org/small/resolve/main/model.safetensors", "/datasets/org/rows/resolve/main/train.csv"):
         for _ in range(2):
             made.get(path)
@@ -67,6 +69,15 @@ def downloading(mirror, path):
 @contextmanager
 def slow(hub, bytes_per_s):
     fault = hub.fault(where="cdn", kind="rate", bytes_per_s=bytes_per_s)
+    try:
+        yield
+    finally:
+        fault.remove()
+
+
+@contextmanager
+def shared_hub_down(hub):
+    fault = hub.fault(where="any", kind="status", code=500)
     try:
         yield
     finally:
@@ -152,6 +163,44 @@ def test_overview__after_another_logged_out__goes_to_the_login(inside, mirror):
     inside.driver.delete_all_cookies()
 
     inside.wait_for(lambda: inside.driver.current_url.endswith("/-/login"), "the login is shown")
+
+
+def test_login__with_a_wrong_token__says_so_and_asks_again(browser, mirror):
+    browser.open(f"{mirror.url}/-/login")
+    browser.find("#token").send_keys("a guess", Keys.ENTER)
+
+    assert browser.find("#wrong").text == "That is not the admin token of this mirror."
+    assert browser.focus_id() == "token"
+    # A browser tells of any answer like this one.
+    assert [complaint.rpartition(" - ")[0] for complaint in browser.complaints()] == [f"{mirror.url}/-/login"]
+
+
+def test_overview__while_the_mirror_is_away__says_so_until_it_is_back(inside, mirror):
+    mirror.stop()
+
+    told = "#away:not([hidden])"
+    inside.wait_for(lambda: "does not answer" in inside.text(told), "it is told that the mirror is away")
+    mirror.start()
+    inside.wait_for(lambda: inside.text(told) == "", "it is told no more")
+    assert "Downloads" in inside.text("main")
+    # That nobody answered is what a browser tells of, too.
+    inside.complaints()
+
+
+def test_overview__of_a_line_that_is_down__says_what_is_wrong(inside, mirror, shared_hub):
+    with shared_hub_down(shared_hub):
+
+        def is_told():
+            mirror.get(
+                "/org/nothing/resolve/main/a.txt"
+            )  # A line is down after some failures, not after one.
+            return inside.text(".troubles") != ""
+
+        inside.wait_for(is_told, "the trouble is told")
+        assert shared_hub.url.removeprefix("http://") in inside.text(".troubles")
+        assert "0 of 1" in inside.text(".tiles")
+        inside.keep_screenshot("trouble")
+    inside.wait_for(lambda: inside.text(".troubles") == "", "it is over")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
