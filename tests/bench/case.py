@@ -66,7 +66,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """*prepare* sets everything up, on a stage, smaller if it is to be quick. *note*: what to know of it."""
+    """*prepare* sets everything up, on a stage, smaller if it is to be quick."""
 
     name: str
     title: str
@@ -75,7 +75,6 @@ class Case:
     rounds: int = 5
     quick_rounds: int = 2
     is_quick: bool = True
-    note: str = ""
 
 
 def run(case: Case, stage: Stage, *, is_quick: bool, tell: Callable[[str, Figures], None]) -> Rounds:

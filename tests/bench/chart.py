@@ -34,8 +34,10 @@ def draw(results: Mapping[str, Rounds], target: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(_PANELS), figsize=(13, 4.2), width_ratios=(3, 1.6, 3))
-    for axis, (title, unit, labels, is_log) in zip(axes, _PANELS, strict=True):
+    panels = [panel for panel in _PANELS if any(name in results for name in panel[2])]
+    widths = [len(labels) + 0.6 for _, _, labels, _ in panels]
+    figure, axes = pyplot.subplots(1, len(panels), figsize=(13, 4.4), width_ratios=widths, squeeze=False)
+    for axis, (title, unit, labels, is_log) in zip(axes[0], panels, strict=True):
         cases = [name for name in labels if name in results]
         systems = list(dict.fromkeys(system for name in cases for system in results[name]))
         _bars(axis, [results[name] for name in cases], systems, unit)
@@ -44,8 +46,7 @@ def draw(results: Mapping[str, Rounds], target: Path) -> None:
         axis.set_ylabel(unit)
         if is_log:
             axis.set_yscale("log")
-        if systems:
-            axis.legend(fontsize=8, frameon=False)
+        axis.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(target, dpi=110)

@@ -32,7 +32,7 @@ systems of a case are measured in turn, round by round, and compared pair by pai
 is the fake one, its CDN is nginx with static files. The mirror runs with two workers and the settings it
 comes with, access log and metrics on. CPU is that of all processes of the system measured.
 
-How it came to be as it is: [profiles.md](profiles.md).
+How it came to be as it is, and why what is missed is missed: [profiles.md](profiles.md).
 
 ![Throughput and requests per second beside nginx, curl and Olah](benchmarks.png)
 """,
@@ -59,8 +59,7 @@ def _section(case: Case, rounds: Rounds) -> str:
     found = {system: medians(figures) for system, figures in rounds.items()}
     names = list(dict.fromkeys(name for figures in found.values() for name in figures))
     rows = [(system, *(_number(figures.get(name)) for name in names)) for system, figures in found.items()]
-    text = f"## {case.title[0].upper()}{case.title[1:]}\n\n" + _table(("", *names), rows)
-    return f"{text}\n\n{case.note}" if case.note else text
+    return f"## {case.title[0].upper()}{case.title[1:]}\n\n" + _table(("", *names), rows)
 
 
 def _raw(case: Case, rounds: Rounds) -> str:
