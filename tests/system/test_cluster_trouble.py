@@ -152,11 +152,13 @@ def test_peer__gives_a_wrong_byte__client_gets_right_ones_and_it_is_never_sealed
     wait_until(first.sealed, "the first has it")
     path = first.repos / "blobs" / etag[:2] / etag
     wait_until(lambda: group.redis.client.hget(f"dingospeed:blob:{etag}", "n0") == "*", "the others know")
+    # In every segment: some the second has already, as their owner.
     with path.open("r+b") as file:
-        file.seek(SIZE // 2)
-        [byte] = file.read(1)
-        file.seek(SIZE // 2)
-        file.write(bytes([byte ^ 0xFF]))
+        for position in range(SEGMENT // 2, SIZE, SEGMENT):
+            file.seek(position)
+            [byte] = file.read(1)
+            file.seek(position)
+            file.write(bytes([byte ^ 0xFF]))
 
     assert Download(second).ends() == etag
 
@@ -164,7 +166,7 @@ def test_peer__gives_a_wrong_byte__client_gets_right_ones_and_it_is_never_sealed
     sealed = second.repos / "blobs" / etag[:2] / etag
     wait_until(sealed.exists, "the right one is sealed")
     assert sealed.read_bytes() == big.content("big.bin")
-    assert hub.bytes_sent(host="cdn") == 2 * SIZE
+    assert SIZE < hub.bytes_sent(host="cdn") <= 2 * SIZE
 
 
 def test_node__without_internet__has_everything_from_the_others(hub, big, make_group):
