@@ -1,6 +1,6 @@
 """docs/configuration.md, made from the settings and from what conf/dingospeed.yaml says of them.
 
-    python -m tests.config.reference        writes it
+python -m tests.config.reference        writes it
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ EXAMPLE = ROOT / "conf/dingospeed.yaml"
 _HEAD = """\
 # Settings
 
-Every setting, made from the program and from `conf/dingospeed.yaml` by `python -m tests.config.reference`; not by hand.
+Every setting, made from the program and from `conf/dingospeed.yaml` by `python -m tests.config.reference`.
 
 A setting comes from the file that `--config` or `DINGOSPEED_CONFIG` names, from the environment as
-`DINGOSPEED_<SECTION>__<KEY>` (below), or from a flag of `dingospeed serve`; flags win over the environment, and that over
-the file. Lists are given in the environment as YAML or JSON. A key that nobody knows, here or in the environment, stops
-the start, and so does a value that can not be: the message says where it stands, what was expected and what was found.
-`dingospeed config` prints what is in force. Sizes can have a unit (`64MiB`, `20MB`).
+`DINGOSPEED_<SECTION>__<KEY>` (below), or from a flag of `dingospeed serve`; flags win over the environment,
+and that over the file. Lists are given in the environment as YAML or JSON. A key that nobody knows, here or
+in the environment, stops the start, and so does a value that can not be: the message says where it stands,
+what was expected and what was found. `dingospeed config` prints what is in force. Sizes can have a unit
+(`64MiB`, `20MB`).
 """
+_TABLE = "\n## {}\n\n| setting | default | can be | what it is for |\n| --- | --- | --- | --- |\n"
 _KEY = re.compile(r"( *)([a-z_]+):(?: +([^#]*?))? *(?:# ?(.*))?\Z")
 _BESIDE = re.compile(r" {8,}# ?(.*)\Z")
 _ABOVE = re.compile(r" *# (\S.*)\Z")
@@ -45,9 +47,7 @@ def page() -> str:
         names = [str(part) for part in key]
         if names[0] != section:
             section = names[0]
-            parts.append(
-                f"\n## {section}\n\n| setting | default | can be | what it is for |\n| --- | --- | --- | --- |\n"
-            )
+            parts.append(_TABLE.format(section))
         parts.append(_row(names, field, _at(defaults, names), meanings.get(tuple(names), "")))
     return "".join(parts)
 

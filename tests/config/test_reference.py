@@ -10,7 +10,9 @@ def test_page__made_again__is_the_one_that_is_there():
 
 
 def test_page__every_setting__has_a_row_and_a_meaning():
-    rows = {row.split("`")[1]: row.rstrip(" |").split(" | ") for row in page().splitlines() if row[:3] == "| `"}
+    rows = {
+        row.split("`")[1]: row.rstrip(" |").split(" | ") for row in page().splitlines() if row[:3] == "| `"
+    }
 
     for key, _ in settings_of(Settings):
         row = rows[".".join(map(str, key))]
