@@ -5,7 +5,9 @@ import re
 import pytest
 from flask import Blueprint
 
+from dingospeed.model import RepoRef
 from dingospeed.testing import FakeHub
+from dingospeed.upkeep.mountbook import Wanted
 from dingospeed.web import replies, sessions
 from dingospeed.web.auth import check_admin
 
@@ -239,6 +241,19 @@ def test_repos__held__are_listed_with_what_is_held_of_them(browser, app, hub: Fa
     assert "60 %" in rows
     assert '<span class="tag">main</span>' in page
     assert "1 of 2" in page
+
+
+def test_overview__of_a_repo_that_is_mounted__shows_the_mount(browser, app, hub):
+    hub.add_repo("models", "org/model").commit({"a.txt": b"a"})
+    app.get("/org/model/resolve/main/a.txt")
+    log_in(browser)
+    assert ">Mounts<" not in browser.get("/", headers=HTML).text
+
+    app.parts.mounts.mount(Wanted(RepoRef("models", "org", "model"), "main", "command", False))
+
+    page = browser.get("/", headers=HTML).text
+    assert ">Mounts<" in page
+    assert ">mounted<" in page
 
 
 def test_overview__of_a_file_with_markup_for_a_name__shows_it_as_text(browser, app, hub):
