@@ -10,6 +10,7 @@ from flask import Blueprint, Response
 from dingospeed import __version__
 from dingospeed.services import Services
 from dingospeed.store.usage import disk_of
+from dingospeed.upkeep.board import live_transfers
 from dingospeed.web import replies
 from dingospeed.web.asking import services
 from dingospeed.web.auth import check_admin
@@ -19,10 +20,17 @@ blueprint = Blueprint("status", __name__)
 
 @blueprint.get("/-/status")
 def status() -> Response:
-    """JSON: ``node``, ``lines`` as the worker asked sees them, ``disk`` in bytes."""
+    """JSON: ``node``, ``lines`` as the worker asked sees them, ``disk``, ``traffic``, ``transfers``."""
     check_admin()
     parts = services()
-    return replies.as_json({"node": _node(parts), "lines": parts.lines.snapshot(), "disk": _disk(parts)})
+    told = {
+        "node": _node(parts),
+        "lines": parts.lines.snapshot(),
+        "disk": _disk(parts),
+        "traffic": _traffic(parts),
+        "transfers": live_transfers(parts.watch.board.sheets()),
+    }
+    return replies.as_json(told)
 
 
 def _node(parts: Services) -> dict[str, Any]:
@@ -33,6 +41,15 @@ def _node(parts: Services) -> dict[str, Any]:
         "is_offline": parts.lines.is_offline,
         "cache": str(parts.layout.root),
     }
+
+
+def _traffic(parts: Services) -> dict[str, Any]:
+    """Of the last 24 hours. The rate of hits is of requests for files, null when there were none."""
+    hours = parts.watch.board.traffic()["hours"]
+    total = {
+        name: sum(hour[name] for hour in hours) for name in ("requests", "hits", "bytes", "fetched_bytes")
+    }
+    return {**total, "hit_rate": total["hits"] / total["requests"] if total["requests"] else None}
 
 
 def _disk(parts: Services) -> dict[str, Any]:
