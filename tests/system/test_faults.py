@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dingospeed.testing import Generated
-from tests.harness import wait_until
+from tests.harness import mirrors_in, wait_until
 
 pytestmark = pytest.mark.server
 
@@ -16,6 +16,13 @@ SIZE = 1_500_000
 PATH = "/org/model/resolve/main/big.bin"
 SMALL = "/org/model/resolve/main/small.txt"
 NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def shared_mirror(shared_hub, tmp_path_factory):
+    """One that soon asks again about what was refused."""
+    with mirrors_in(tmp_path_factory.mktemp("faults")) as make:
+        yield make(shared_hub, access={"denied_ttl_s": 1})
 
 
 @pytest.fixture
