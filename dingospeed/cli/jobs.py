@@ -46,6 +46,8 @@ def show(id: str, as_json: bool, **options: Any) -> None:
     click.echo(f"{job['id']}  {in_words(job)}")
     for part in job["progress"]["now"]:
         click.echo(f"  {part['path']}  {size_text(part['held'])} of {size_text(part['size'])}")
+    if job["shares"]:
+        print_table(("node", "state", ">held", ">of", ">rate", "reason"), map(_share, job["shares"]))
 
 
 @jobs.command("follow")
@@ -110,11 +112,25 @@ def _list(client: MirrorClient, *, as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
-    print_table(("id", "repo", "state", ">held", ">of", "since", "reason"), map(_row, told["jobs"]))
+    columns = ("id", "repo", "state", ">held", ">of", ">rate", "since", "reason")
+    is_of_group = any(job["nodes"] for job in told["jobs"])
+    rows = ((*_row(job), job["nodes"] or "") if is_of_group else _row(job) for job in told["jobs"])
+    print_table((*columns, "nodes") if is_of_group else columns, rows)
+
+
+def _share(share: Told) -> tuple[str, ...]:
+    progress = share["progress"]
+    state = f"{share['state']}, lost" if share["is_lost"] else share["state"]
+    sizes = size_text(progress["bytes_held"]), size_text(progress["bytes"])
+    return share["node"], state, *sizes, _rate(progress), share["reason"]
+
+
+def _rate(progress: Told) -> str:
+    return f"{size_text(progress['rate'])}/s" if progress["rate"] else ""
 
 
 def _row(job: Told) -> tuple[str, ...]:
     progress = job["progress"]
     since = time.strftime("%Y-%m-%d %H:%M", time.localtime(job["created_at"]))
     sizes = size_text(progress["bytes_held"]), size_text(progress["bytes"])
-    return job["id"], name_of(job), job["state"], *sizes, since, job["reason"]
+    return job["id"], name_of(job), job["state"], *sizes, _rate(progress), since, job["reason"]

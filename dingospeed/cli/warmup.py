@@ -40,6 +40,11 @@ class Taker(Protocol):
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No files that match; may be repeated.")
 @click.option("--token", metavar="TOKEN", help="Of the Hub, for what is private or gated; - asks for it.")
 @click.option("--file", "listed", type=click.File(), metavar="LIST", help="Repos, one a line; - is stdin.")
+@click.option(
+    "--nodes",
+    metavar="NODES",
+    help="Of the group, each to hold it: all, how many, or their names with commas.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be fetched, and fetch nothing.")
 @click.option("--detach", is_flag=True, help="Begin, and do not wait for the end.")
 @click.option("--local", is_flag=True, help="In this process, without a running mirror.")
@@ -49,6 +54,7 @@ def warmup(
     named: tuple[str, ...],
     listed: TextIO | None,
     token: str | None,
+    nodes: str | None,
     dry_run: bool,
     detach: bool,
     local: bool,
@@ -62,7 +68,10 @@ def warmup(
     """
     if token == "-":  # noqa: S105
         token = click.prompt("Token", hide_input=True, err=True)
-    wishes = [_wish(name, token, options) for name in (*named, *_names_in(listed or ()))]
+    if nodes is not None and local:
+        raise click.UsageError("either --nodes or --local")
+    given = {name: value for name, value in {"token": token, "nodes": nodes}.items() if value is not None}
+    wishes = [{**_wish(name, options), **given} for name in (*named, *_names_in(listed or ()))]
     if not wishes:
         raise click.UsageError("name a repo, or a list of them with --file")
     taker: Taker = _Here(options) if local else _There(mirror_of(options))
@@ -88,14 +97,13 @@ def _names_in(lines: Iterable[str]) -> Iterator[str]:
             yield name
 
 
-def _wish(name: str, token: str | None, options: dict[str, Any]) -> Told:
+def _wish(name: str, options: dict[str, Any]) -> Told:
     """What is asked for, as the routes of the mirror take it. Raises BadParameter."""
-    wish: Told = {
+    return {
         **parse_repo(name, options["kind"], options["revision"]),
         "include": list(options["include"]),
         "exclude": list(options["exclude"]),
     }
-    return wish if token is None else {**wish, "token": token}
 
 
 def _each(wishes: list[Told], take: Callable[[Told], Told]) -> tuple[list[Told], int]:

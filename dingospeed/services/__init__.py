@@ -40,7 +40,16 @@ from dingospeed.mirror.xet import Offers
 from dingospeed.services.alerting import alerts_of
 from dingospeed.services.cleaning import caretaker_of
 from dingospeed.services.downloads import lines_of, readers_of, share_of
-from dingospeed.services.group import Group, Lent, Parts, group_of, hearsay_of, keep_copies, lent_of
+from dingospeed.services.group import (
+    Group,
+    Lent,
+    Parts,
+    group_jobs_of,
+    group_of,
+    hearsay_of,
+    keep_copies,
+    lent_of,
+)
 from dingospeed.services.mounts import mounts_of
 from dingospeed.services.warmup import WarmUp, schedule, warm_up_of
 from dingospeed.services.watch import Watch, watch_of
@@ -54,6 +63,7 @@ from dingospeed.store.layout import Layout
 from dingospeed.store.shelf import Shelf
 from dingospeed.upkeep.alerts import Alerts
 from dingospeed.upkeep.caretaker import Caretaker
+from dingospeed.upkeep.desk import Desk
 from dingospeed.upkeep.diskhistory import NOTE_EVERY_S, DiskHistory
 from dingospeed.upkeep.jobfiles import JobFiles
 from dingospeed.upkeep.mounts import Mounts
@@ -92,6 +102,7 @@ class Services:
     git: Git
     lfs: Lfs
     warm_up: WarmUp
+    desk: Desk
     mounts: Mounts
     offers: Offers
     cas: Cas | None
@@ -314,6 +325,7 @@ def connect(settings: Settings) -> Services:
             layout=layout,
         ),
         warm_up=warm_up,
+        desk=Desk(own=warm_up.warmups, group=group_jobs_of(group, jobs, timetable)),
         mounts=mounts,
         offers=offers,
         cas=cas_of(settings, layout, make_cas),

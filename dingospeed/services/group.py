@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from dingospeed import __version__
+from dingospeed.cluster.choice import Peer
 from dingospeed.config import Settings
 from dingospeed.download.filling import Fillings
 from dingospeed.download.reader import Reader
@@ -30,6 +31,8 @@ from dingospeed.store.inventory import Inventory
 from dingospeed.store.layout import Layout
 from dingospeed.store.nonces import Nonces
 from dingospeed.store.usage import disk_of
+from dingospeed.upkeep.groupjobs import GroupJobs
+from dingospeed.upkeep.jobs import JobStore
 from dingospeed.upkeep.replicas import Replicas
 from dingospeed.upkeep.timetable import Timetable
 from dingospeed.upstream.client import Client
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from dingospeed.cluster.copies import Copies
     from dingospeed.cluster.holdings import Holdings
     from dingospeed.cluster.registry import Member, Registry
+    from dingospeed.cluster.sharedjobs import SharedJobs
     from dingospeed.cluster.signing import Signer
     from dingospeed.cluster.traffic import Traffic
     from dingospeed.sources.neighbours import Neighbours
@@ -54,6 +58,8 @@ _CONNECTIONS = 256
 _REPAIR_BEATS = 5
 # How often all holdings are repeated within their lifetime.
 _REPEATS = 3
+# How often shares of the group's jobs are looked after, and told of.
+_TEND_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,7 @@ class Group:
     signer: Signer
     copies: Copies
     traffic: Traffic
+    shared_jobs: SharedJobs
     neighbours: Neighbours
     peers: Peers
     inventory: Inventory
@@ -138,11 +145,11 @@ def group_of(settings: Settings, parts: Parts) -> Group | None:
     cluster = settings.cluster
     if cluster.redis_url is None or cluster.secret is None:
         return None
-    from dingospeed.cluster.choice import Peer
     from dingospeed.cluster.copies import Copies
     from dingospeed.cluster.holdings import Holdings
     from dingospeed.cluster.link import Link
     from dingospeed.cluster.registry import Member, Registry
+    from dingospeed.cluster.sharedjobs import SharedJobs
     from dingospeed.cluster.signing import Signer
     from dingospeed.cluster.traffic import Traffic
     from dingospeed.sources.neighbours import Neighbours
@@ -248,12 +255,31 @@ def group_of(settings: Settings, parts: Parts) -> Group | None:
         signer=signer,
         copies=copies,
         traffic=traffic,
+        shared_jobs=SharedJobs(
+            link=link, group=cluster.group, id=cluster.id, secret=cluster.secret.get_secret_value()
+        ),
         neighbours=neighbours,
         peers=peers,
         inventory=inventory,
         cell_bytes=cell_bytes,
         metrics=parts.metrics,
     )
+
+
+def group_jobs_of(group: Group | None, jobs: JobStore, timetable: Timetable) -> GroupJobs | None:
+    """The group's jobs, tended as long as this worker does the upkeep; None in no group."""
+    if group is None:
+        return None
+    registry = group.registry
+    group_jobs = GroupJobs(
+        shared=group.shared_jobs,
+        shares=jobs,
+        id=registry.id,
+        alive=lambda: [Peer(member.id, weight=member.weight) for member in registry.snapshot.members],
+        is_current=lambda: registry.is_current,
+    )
+    timetable.every(_TEND_EVERY_S, "jobs of the group", group_jobs.tend)
+    return group_jobs
 
 
 def hearsay_of(group: Group | None, documents: Documents, layout: Layout) -> Hearsay | None:

@@ -123,11 +123,23 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What one node does of a job of its group. *is_lost*: the node is not heard any more."""
+
+    node: str
+    state: State
+    reason: str = ""
+    progress: Progress = Progress()
+    is_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """*reason* says in words why it is in its *state*, "" where that needs none.
 
     *token* is the caller's own, sealed (tokens.py); *address* is where the job came from, which
-    decides with the settings whether the node's token may stand in.
+    decides with the settings whether the node's token may stand in. *nodes* says of a job of the group
+    which of them are to do it: "all", a number or names; *shares* are what each of them does.
     """
 
     id: str
@@ -140,6 +152,8 @@ class Job:
     address: str = ""
     token: str | None = field(default=None, repr=False)
     progress: Progress = Progress()
+    nodes: str = ""
+    shares: tuple[Share, ...] = ()
 
     def after(self, act: Act, reason: str = "") -> Job:
         """The job once *act* has happened to it. Raises NotNow."""
@@ -186,11 +200,13 @@ class Claims(Protocol):
     def acquire(self, key: str, *, timeout_s: float) -> AbstractContextManager[object] | None: ...
 
 
-def new_job(wish: Wish, *, origin: str = "request", address: str = "", token: str | None = None) -> Job:
+def new_job(
+    wish: Wish, *, origin: str = "request", address: str = "", token: str | None = None, nodes: str = ""
+) -> Job:
     now = time.time()
     # In the order of time when sorted by name.
     id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(3)}"
-    return Job(id, wish, State.QUEUED, now, now, origin=origin, address=address, token=token)
+    return Job(id, wish, State.QUEUED, now, now, origin=origin, address=address, token=token, nodes=nodes)
 
 
 def told(job: Job) -> dict[str, Any]:
@@ -210,6 +226,8 @@ def told(job: Job) -> dict[str, Any]:
         "created_at": job.created_at,
         "changed_at": job.changed_at,
         "progress": asdict(job.progress),
+        "nodes": job.nodes or None,
+        "shares": [{**asdict(share), "state": share.state.value} for share in job.shares],
     }
 
 

@@ -61,22 +61,26 @@ class Warmups:
         """How much is held of each content of *plan*, by its etag."""
         return {meta.blob.etag: self._blobs.held_bytes(meta.blob) for meta in plan.files}
 
-    def begin(self, wish: Wish, caller: Caller, *, origin: str = "request") -> tuple[Job, bool]:
-        """The job for *wish*, and whether it is new: one that is not over goes on instead.
-
-        A wish that the upstream refuses to *caller* raises its Refusal; when nobody can tell, the job waits.
-        """
+    def check(self, wish: Wish, caller: Caller) -> None:
+        """Raises the Refusal of a wish that is not granted to *caller*; when nobody can tell, it is taken."""
         self._planner.check(wish.repo)
         try:
             self.plan(wish, caller)
         except UpstreamError as error:
             log.info("warm-up of %s is taken unseen: %s", wish.repo, error)
+
+    def begin(self, wish: Wish, caller: Caller, *, origin: str = "request") -> tuple[Job, bool]:
+        """The job for *wish*, and whether it is new: one that is not over goes on instead.
+
+        A wish that the upstream refuses to *caller* raises its Refusal; when nobody can tell, the job waits.
+        """
+        self.check(wish, caller)
         sealed = self._tokens.seal(caller.token) if caller.token is not None else None
         lease = self._claims.acquire("new-job", timeout_s=_PATIENCE_S)
         if lease is None:
             raise StoreError("others take jobs all the time")
         with lease:
-            same = next((job for job in self.jobs.all() if job.wish == wish and not job.is_over), None)
+            same = next((job for job in self.jobs.all() if _is_for(job, wish)), None)
             if same is None:
                 job = new_job(wish, origin=origin, address=caller.address, token=sealed)
                 self.jobs.add(job)
@@ -98,6 +102,11 @@ class Warmups:
             return replace(after, token=sealed) if sealed is not None else after
 
         return self.jobs.update(id, change)
+
+
+def _is_for(job: Job, wish: Wish) -> bool:
+    # A share of a job of the group comes and goes as the group wants.
+    return job.wish == wish and not job.is_over and not job.nodes
 
 
 class Runner:

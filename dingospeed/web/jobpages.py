@@ -28,20 +28,22 @@ def jobs() -> Response:
     """All jobs, the latest first, and a form for a new one; without it for the page that shows them."""
     if auth.session() is None:
         return go_to("/-/login")
-    return _page() if not is_part() else page("parts/jobs.html", jobs=services().warm_up.warmups.jobs.all())
+    return _page() if not is_part() else page("parts/jobs.html", jobs=services().desk.all())
 
 
 @blueprint.post(_PAGE)
 def begin() -> Response:
     """A new warm-up, by the form."""
     auth.check_admin()
-    asked = {name: request.form.get(name, "").strip() for name in ("repo", "type", "revision", "token")}
+    asked = {
+        name: request.form.get(name, "").strip() for name in ("repo", "type", "revision", "token", "nodes")
+    }
     patterns = {name: request.form.get(name, "").split() for name in ("include", "exclude")}
     try:
         wish = checked_as(
             WarmUpAsked, {name: value for name, value in {**asked, **patterns}.items() if value}
         )
-        services().warm_up.warmups.begin(wish.wish(), wish.caller())
+        services().desk.begin(wish.wish(), wish.caller(), wish.nodes)
     except DingospeedError as error:
         status = 422 if error.status < 500 else error.status
         return _page(error=public_message(error), status=status)
@@ -56,10 +58,13 @@ def change(job_id: str, act: str) -> Response:
         raise BadRequest(f"A job can be told to {', '.join(_ACTS)}")
     # It may have ended meanwhile; the page is about to show that.
     with suppress(NotNow):
-        services().warm_up.warmups.act(job_id, _ACTS[act])
+        services().desk.act(job_id, _ACTS[act])
     return Response(status=204, headers=_CHANGED) if is_part() else go_to(_PAGE)
 
 
 def _page(*, error: str = "", status: int = 200) -> Response:
-    all_jobs = services().warm_up.warmups.jobs.all()
-    return page("jobs.html", status=status, jobs=all_jobs, error=error, form=request.form)
+    all_jobs = services().desk.all()
+    is_grouped = services().group is not None
+    return page(
+        "jobs.html", status=status, jobs=all_jobs, error=error, form=request.form, is_grouped=is_grouped
+    )

@@ -14,7 +14,8 @@ from dingospeed.config.kinds import RepoName, RevisionName, Secret, Text
 from dingospeed.errors import Refusal
 from dingospeed.model import REPO_TYPES, Caller, RepoRef, RepoType
 from dingospeed.services.watch import Watch
-from dingospeed.upkeep.jobs import Act, Job, JobNotFound, JobStore, Wish, told
+from dingospeed.upkeep.desk import Desk
+from dingospeed.upkeep.jobs import Act, Job, JobNotFound, Wish, told
 from dingospeed.web import replies
 from dingospeed.web.asking import address, services
 from dingospeed.web.auth import check_admin
@@ -25,6 +26,9 @@ blueprint = Blueprint("jobs", __name__)
 
 _PATTERNS = "a list of at most 100 patterns of paths"
 _TOKEN = "null, or a token of printable ASCII characters"  # noqa: S105
+_NODES = 'null, "all", a whole number from 1 on, or names of nodes with commas between'
+_NODE = r"[A-Za-z0-9][A-Za-z0-9._:\[\]-]*"
+_NODES_LIKE = rf"^{_NODE}(,{_NODE})*$"
 _LOOK_S = 0.25
 # Within what clients and proxies bear.
 _SIGN_OF_LIFE_S = 15.0
@@ -37,6 +41,7 @@ class WarmUpAsked(Asked):
     include: tuple[Text, ...] = Field(default=(), max_length=100, description=_PATTERNS)
     exclude: tuple[Text, ...] = Field(default=(), max_length=100, description=_PATTERNS)
     token: Secret | None = Field(default=None, max_length=1024, description=_TOKEN)
+    nodes: Text | None = Field(default=None, max_length=1024, pattern=_NODES_LIKE, description=_NODES)
 
     def wish(self) -> Wish:
         return Wish(RepoRef.parse(self.type, self.repo), self.revision, self.include, self.exclude)
@@ -52,7 +57,7 @@ class ResumeAsked(Asked):
 @blueprint.get("/-/jobs")
 def all_jobs() -> Response:
     check_admin()
-    return replies.as_json({"jobs": [told(job) for job in services().warm_up.warmups.jobs.all()]})
+    return replies.as_json({"jobs": [told(job) for job in services().desk.all()]})
 
 
 @blueprint.post("/-/jobs")
@@ -61,7 +66,7 @@ def create() -> Response:
     check_admin()
     asked = body_as(WarmUpAsked)
     with _about(asked.repo):
-        job, is_new = services().warm_up.warmups.begin(asked.wish(), asked.caller())
+        job, is_new = services().desk.begin(asked.wish(), asked.caller(), asked.nodes)
     response = replies.as_json(told(job), status=201 if is_new else 200)
     response.headers["Location"] = f"/-/jobs/{job.id}"
     return response
@@ -72,22 +77,22 @@ def plan() -> Response:
     """What a job would fetch; nothing is fetched."""
     check_admin()
     asked = body_as(WarmUpAsked)
-    warmups = services().warm_up.warmups
+    desk = services().desk
     with _about(asked.repo):
-        planned = warmups.plan(asked.wish(), asked.caller())
-    return replies.as_json(planned.told(warmups.held(planned)))
+        planned = desk.plan(asked.wish(), asked.caller(), asked.nodes)
+    return replies.as_json(planned.told(desk.held(planned)))
 
 
 @blueprint.get("/-/jobs/<job_id>")
 def show(job_id: str) -> Response:
     check_admin()
-    return replies.as_json(told(services().warm_up.warmups.jobs.get(job_id)))
+    return replies.as_json(told(services().desk.get(job_id)))
 
 
 @blueprint.post("/-/jobs/<job_id>/pause")
 def pause(job_id: str) -> Response:
     check_admin()
-    return replies.as_json(told(services().warm_up.warmups.act(job_id, Act.PAUSE)))
+    return replies.as_json(told(services().desk.act(job_id, Act.PAUSE)))
 
 
 @blueprint.post("/-/jobs/<job_id>/resume")
@@ -95,13 +100,13 @@ def resume(job_id: str) -> Response:
     check_admin()
     asked = body_as(ResumeAsked)
     token = asked.token.get_secret_value() if asked.token is not None else None
-    return replies.as_json(told(services().warm_up.warmups.act(job_id, Act.RESUME, token=token)))
+    return replies.as_json(told(services().desk.act(job_id, Act.RESUME, token=token)))
 
 
 @blueprint.post("/-/jobs/<job_id>/cancel")
 def cancel(job_id: str) -> Response:
     check_admin()
-    return replies.as_json(told(services().warm_up.warmups.act(job_id, Act.CANCEL)))
+    return replies.as_json(told(services().desk.act(job_id, Act.CANCEL)))
 
 
 @blueprint.get("/-/jobs/<job_id>/events")
@@ -109,21 +114,21 @@ def events(job_id: str) -> Response:
     """Server-sent events, one whenever the job has changed, until it is over."""
     check_admin()
     parts = services()
-    first = parts.warm_up.warmups.jobs.get(job_id)
+    first = parts.desk.get(job_id)
     if not parts.watch.listeners.acquire(blocking=False):
         raise TooManyListeners()
     # nginx would collect them until its buffer is full.
     headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache, no-transform"}
-    stream = _Following(parts.warm_up.warmups.jobs, first, parts.watch)
+    stream = _Following(parts.desk, first, parts.watch)
     return Response(stream, headers=headers, content_type="text/event-stream; charset=utf-8")
 
 
 class _Following:
     """The events of a job for one listener, until it is over or the worker is to stop."""
 
-    def __init__(self, jobs: JobStore, job: Job, watch: Watch) -> None:
+    def __init__(self, desk: Desk, job: Job, watch: Watch) -> None:
         self._watch = watch
-        self._events = _events(jobs, job, watch.pulse.stopped.wait)
+        self._events = _events(desk, job, watch.pulse.stopped.wait)
 
     def __iter__(self) -> Iterator[bytes]:
         return self._events
@@ -142,12 +147,12 @@ def _about(repo: str) -> Iterator[None]:
         raise Unfit(repo, refusal) from refusal
 
 
-def _events(jobs: JobStore, job: Job, is_stopped: Callable[[float], bool]) -> Generator[bytes, None, None]:
+def _events(desk: Desk, job: Job, is_stopped: Callable[[float], bool]) -> Generator[bytes, None, None]:
     yield _event(job)
     told_at = time.monotonic()
     while not job.is_over and not is_stopped(_LOOK_S):
         try:
-            seen = jobs.get(job.id)
+            seen = desk.get(job.id)
         except JobNotFound:
             return
         if seen != job:

@@ -30,7 +30,7 @@ def moving(parts: Services) -> dict[str, Any]:
         "chart": chart_of(traffic["hours"]),
         "top_repos": traffic["repos"][:_TOP_SHOWN],
         "top_clients": traffic["clients"][:_TOP_SHOWN],
-        "jobs": shown_jobs(parts.warm_up.warmups.jobs.all()),
+        "jobs": shown_jobs(parts.desk.all()),
         "mounts": parts.mounts.told(),
         "lines": lines_of_node(parts.lines.snapshot(), sheets),
         "disk": disk_of(parts.layout.root),

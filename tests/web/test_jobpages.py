@@ -38,6 +38,18 @@ def begun(browser, warmups, hub):
     return warmups.jobs.all()[0]
 
 
+def test_begin__on_nodes_without_a_group__says_what_is_missing(app, browser, warmups, hub):
+    hub.add_repo("models", "org/model").commit({"a.txt": b"a"})
+    asked = {"repo": "org/model", "nodes": "all"}
+
+    answer = app.get("/-/jobs", method="POST", token=TOKEN, json=asked)
+
+    assert answer.status_code == 409
+    assert "cluster.redis_url is not set" in answer.get_json()["error"]
+    assert "cluster.redis_url is not set" in post(browser, "/-/ui/jobs", **asked).text
+    assert warmups.jobs.all() == []
+
+
 def test_begin__by_the_form__is_a_job_as_it_was_asked_for(browser, warmups, hub):
     hub.add_repo("datasets", "org/rows").commit({"a.csv": b"a"})
 

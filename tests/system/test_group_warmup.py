@@ -1,0 +1,215 @@
+"""Warm-up across a group of real nodes over a real Redis."""
+
+import json
+import zlib
+
+import pytest
+
+from dingospeed.testing import FakeHub, Generated
+from tests.group import groups_in
+from tests.harness import wait_until
+from tests.redis_server import shared_redis  # noqa: F401
+from tests.system.jobs import Admin
+
+pytestmark = pytest.mark.server
+
+SIZE = 8 << 20
+
+
+@pytest.fixture(scope="module")
+def group_hub():
+    with FakeHub() as hub:
+        for bucket in ("api", "resolvers"):
+            hub.rate_limits.set(bucket, 1_000_000)
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def group(group_hub, shared_redis, tmp_path_factory):  # noqa: F811
+    with groups_in(tmp_path_factory.mktemp("group"), shared_redis) as make:
+        # Long enough for none to be taken for lost on a busy machine.
+        yield make(group_hub, nodes=3, cluster={"heartbeat_s": 1, "read_s": 9})
+
+
+@pytest.fixture
+def hub(group_hub, group):
+    """The group's Hub, with no trouble left; all nodes are there."""
+    yield group_hub
+    group_hub.clear_faults()
+    for node in group.nodes:
+        if node.process.poll() is not None:
+            node.start()
+    group.together()
+
+
+@pytest.fixture
+def admins(group):
+    return [Admin(node) for node in group.nodes]
+
+
+def repo_of(hub, name):
+    repo = hub.add_repo("models", f"org/{name}")
+    repo.commit(
+        {"weights.bin": Generated(size=SIZE, seed=zlib.crc32(name.encode())), "config.json": name.encode()}
+    )
+    return repo
+
+
+def nodes_with(group, repo):
+    etag = repo.sha256("weights.bin")
+    return {node.settings["cluster"]["node_id"] for node in group.nodes if etag in node.sealed()}
+
+
+def states(job):
+    return {share["node"]: share["state"] for share in job["shares"]}
+
+
+def slowly(hub):
+    """So slow that nobody is ready before that ends."""
+    return hub.fault(where="cdn", kind="rate", bytes_per_s=50_000)
+
+
+def test_all_nodes__each_holds_it_and_one_copy_came_from_outside(hub, group, admins):
+    repo = repo_of(hub, "everywhere")
+    hub.reset_counters()
+
+    (told,) = json.loads(group.nodes[0].command("warmup", "org/everywhere", "--nodes", "all", "--json"))[
+        "jobs"
+    ]
+
+    assert told["state"] == "done"
+    assert nodes_with(group, repo) == {"n0", "n1", "n2"}
+    assert hub.bytes_sent(host="cdn") == SIZE
+    job = admins[2].wait(told["id"], "done")
+    assert states(job) == {"n0": "done", "n1": "done", "n2": "done"}
+    assert job["progress"]["bytes_held"] == job["progress"]["bytes"] == 3 * (SIZE + len("everywhere"))
+    assert "n1" in group.nodes[1].command("jobs", "show", told["id"])
+    assert "everywhere" in group.nodes[1].command("jobs")
+
+
+def test_job__paused_and_resumed_on_other_nodes__obeyed_by_all(hub, group, admins):
+    repo_of(hub, "paused")
+    fault = slowly(hub)
+    id = admins[0].begin("org/paused", nodes="n0,n1")
+
+    wait_until(lambda: all_have_a_rate(admins[2].job(id), 2), "both have a rate")
+    assert admins[1].act(id, "pause")[1]["state"] == "paused"
+    wait_until(lambda: states(admins[2].job(id)) == {"n0": "paused", "n1": "paused"}, "both obey")
+    assert admins[2].job(id)["progress"]["rate"] == 0
+    fault.remove()
+    assert admins[2].act(id, "resume")[0] == 200
+
+    assert states(admins[0].wait(id, "done")) == {"n0": "done", "n1": "done"}
+
+
+def all_have_a_rate(job, count):
+    rates = [share["progress"]["rate"] for share in job["shares"]]
+    assert job["progress"]["rate"] == sum(rates)
+    return len(rates) == count and all(rates)
+
+
+def test_job__cancelled_on_another_node__nobody_goes_on(hub, group, admins):
+    repo_of(hub, "cancelled")
+    slowly(hub)
+    id = admins[0].begin("org/cancelled", nodes="all")
+    wait_until(lambda: "running" in states(admins[1].job(id)).values(), "somebody runs it")
+
+    assert admins[1].act(id, "cancel")[1]["state"] == "cancelled"
+
+    wait_until(lambda: set(states(admins[0].job(id)).values()) == {"cancelled"}, "all obey")
+    assert admins[2].act(id, "resume")[0] == 409
+
+
+def test_two_nodes__one_of_them_is_killed__the_third_takes_its_place(hub, group, admins):
+    repo = repo_of(hub, "survives")
+    fault = slowly(hub)
+    id = admins[0].begin("org/survives", nodes="2")
+    wait_until(lambda: list(states(admins[0].job(id)).values()) == ["running"] * 2, "two run it")
+    victim = max(states(admins[0].job(id)))
+    left = [admin for admin, node in zip(admins, group.nodes, strict=True) if name_of(node) != victim]
+
+    next(node for node in group.nodes if name_of(node) == victim).kill()
+    fault.remove()
+
+    job = left[0].wait(id, "done")
+    assert nodes_with(group, repo) == {"n0", "n1", "n2"} - {victim}
+    assert [share["node"] for share in job["shares"] if share["is_lost"]] == [victim]
+
+
+def name_of(node):
+    return node.settings["cluster"]["node_id"]
+
+
+def test_named_node__killed_and_started_again__its_share_waits_and_goes_on(hub, group, admins):
+    repo = repo_of(hub, "restarted")
+    fault = slowly(hub)
+    id = admins[0].begin("org/restarted", nodes="n0,n1")
+    wait_until(lambda: list(states(admins[0].job(id)).values()) == ["running"] * 2, "both run it")
+
+    group.nodes[1].kill()
+    fault.remove()
+    wait_until(lambda: "n1 is lost" in admins[0].job(id)["reason"], "its loss is told")
+    wait_until(lambda: states(admins[0].job(id))["n0"] == "done", "the other one is ready")
+    assert admins[0].job(id)["state"] == "running"
+    group.nodes[1].start()
+
+    admins[0].wait(id, "done")
+    assert nodes_with(group, repo) == {"n0", "n1"}
+
+
+def test_redis__is_emptied_in_the_middle__the_job_is_back_and_ends_well(hub, group, admins):
+    repo = repo_of(hub, "emptied")
+    fault = slowly(hub)
+    id = admins[0].begin("org/emptied", nodes="n1,n2")
+    wait_until(lambda: list(states(admins[0].job(id)).values()) == ["running"] * 2, "both run it")
+
+    group.redis.client.flushall()
+    wait_until(lambda: admins[0].ask("GET", f"/-/jobs/{id}")[0] == 200, "it is known again")
+    fault.remove()
+
+    assert states(admins[0].wait(id, "done")) == {"n1": "done", "n2": "done"}
+    assert nodes_with(group, repo) == {"n1", "n2"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "why"),
+    [
+        ({"nodes": "n0,n7"}, 404, "n7"),
+        ({"nodes": "4"}, 409, "3 are alive"),
+        ({"nodes": "0"}, 409, "3 are alive"),
+        ({"nodes": "a b"}, 400, "nodes: expected"),
+        ({"nodes": "all", "token": "hf_ann0000000"}, 403, "access.node_token"),
+    ],
+)
+def test_begin__what_the_group_can_not_do__refused_with_the_reason(hub, group, admins, asked, status, why):
+    repo_of(hub, "refused")
+
+    answered, refused = admins[0].ask("POST", "/-/jobs", repo="org/refused", **asked)
+
+    assert answered == status
+    assert why in refused["error"]
+    assert not [job for job in admins[0].ask("GET", "/-/jobs")[1]["jobs"] if job["repo"] == "org/refused"]
+    assert "hf_ann" not in group.redis.everything()
+
+
+def test_private_repo__of_no_node_s_token__refused(hub, group, admins):
+    hub.add_repo("models", "org/private", private=True).commit({"a.txt": b"a"})
+
+    assert admins[0].ask("POST", "/-/jobs", repo="org/private", nodes="all")[0] in (403, 404)
+
+
+def test_job_in_redis__that_no_node_signed__done_by_nobody(hub, group, admins):
+    repo = repo_of(hub, "smuggled")
+    known = admins[0].begin("org/smuggled", nodes="all", include=["*.json"])
+    redis, forged = group.redis.client, "20260101-000000-abcdef"
+    signature, _, written = redis.hget(f"dingospeed:job:{known}", "job").partition(" ")
+    job = json.loads(written)
+    text = json.dumps({**job, "id": forged, "wish": {**job["wish"], "include": []}})
+
+    redis.hset(f"dingospeed:job:{forged}", mapping={"job": f"{signature} {text}", "order": "run", "turn": 1})
+    redis.sadd("dingospeed:jobs:open", forged)
+
+    # Who is ready with the known one has looked at both since.
+    admins[0].wait(known, "done")
+    assert [admin.ask("GET", f"/-/jobs/{forged}")[0] for admin in admins] == [404] * 3
+    assert nodes_with(group, repo) == set()
