@@ -155,8 +155,8 @@ def test_day__fill_clean_kill_break_mount_verify(day, hub, tmp_path):
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert day.metric("dingospeed_content_mismatches_total") == 0
     assert day.metric("dingospeed_sealed_blobs_total") >= len(REPOS)
-    told = json.loads(day.run("status", "--server", mirror.url, "--json").stdout)
+    shown = json.loads(day.run("status", "--server", mirror.url, "--json").stdout)
     # A worker that is killed takes its last seconds with it.
-    assert told["traffic"]["requests"] > len(REPOS)
-    assert 0 < told["traffic"]["hit_rate"] < 1
+    assert shown["traffic"]["requests"] > len(REPOS)
+    assert 0 < shown["traffic"]["hit_rate"] < 1
     assert "of them from the cache" in day.run("status", "--server", mirror.url).stdout
