@@ -11,6 +11,7 @@ from dingospeed.store.usage import disk_of
 from dingospeed.upkeep.board import Sheet, ended_transfers, live_transfers
 from dingospeed.upkeep.jobs import Job
 from dingospeed.web.chart import chart_of
+from dingospeed.web.groupmap import picture_of
 
 _LIVE_SHOWN, _ENDED_SHOWN, _TOP_SHOWN, _OVER_SHOWN = 50, 10, 5, 3
 # Each worker has seen another part of what a line does: the worst is told.
@@ -21,6 +22,7 @@ def moving(parts: Services) -> dict[str, Any]:
     """All that changes by itself, for `parts/overview.html`."""
     sheets, traffic = parts.watch.board.sheets(), parts.watch.board.traffic()
     live = live_transfers(sheets)
+    group = parts.group.told() if parts.group is not None else None
     return {
         "troubles": [known for known in parts.alerts.known().values() if known.is_open],
         "live": live[:_LIVE_SHOWN],
@@ -36,7 +38,8 @@ def moving(parts: Services) -> dict[str, Any]:
         "disk": disk_of(parts.layout.root),
         "forecast": parts.disk_history.forecast(),
         "repos_held": parts.catalogue.count(),
-        "group": parts.group.told() if parts.group is not None else None,
+        "group": group,
+        "picture": picture_of(group["nodes"], group["traffic"]) if group is not None else None,
     }
 
 

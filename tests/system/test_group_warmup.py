@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from urllib.parse import urlencode
 
 import pytest
 
@@ -213,3 +214,23 @@ def test_job_in_redis__that_no_node_signed__done_by_nobody(hub, group, admins):
     admins[0].wait(known, "done")
     assert [admin.ask("GET", f"/-/jobs/{forged}")[0] for admin in admins] == [404] * 3
     assert nodes_with(group, repo) == set()
+
+
+def test_dashboard__of_a_node_in_a_group__shows_all_nodes_and_what_went_between_them(hub, group, admins):
+    repo_of(hub, "drawn")
+    admins[0].wait(admins[0].begin("org/drawn", nodes="all"), "done")
+
+    wait_until(lambda: "gave" in front_page(group.nodes[0]), "what went between them is drawn")
+
+    text = front_page(group.nodes[0])
+    assert all(f'id="node-{name_of(node)}"' in text for node in group.nodes)
+    assert "on all nodes" in text
+
+
+def front_page(node):
+    """As a browser of an administrator gets it."""
+    token = (node.repos / "keys" / "admin").read_text().strip()
+    body = urlencode({"token": token})
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    cookie = node.get("/-/login", method="POST", body=body, headers=form)[1]["Set-Cookie"].partition(";")[0]
+    return node.get("/", headers={"Accept": "text/html", "Cookie": cookie})[2].decode()
