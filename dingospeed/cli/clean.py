@@ -31,7 +31,8 @@ from dingospeed.upkeep.cleaning import (
     Rules,
     carry_out,
 )
-from dingospeed.upkeep.tidying import LEASE, Scope, act, make_plan
+from dingospeed.upkeep.lastcopies import LastCopies, last_copies_of, membership_of
+from dingospeed.upkeep.tidying import LEASE, Scope, act, kept_blobs, make_plan
 
 _SHOWN = 40
 # For an etag a file that has it.
@@ -71,7 +72,8 @@ def clean(
     """Delete from the cache what is needed least, also while it is served from.
 
     Without --limit, --free, --older-than and --repo as the settings say, down to cleaning.low_water.
-    What is pinned, mounted, being read or being filled stays.
+    What is pinned, mounted, being read or being filled stays; in a group what other nodes hold goes first,
+    and the last copy of what any node pinned or mounted stays.
 
     \b
     Codes: 0 done; 1 less could be freed than was asked, or you said no;
@@ -85,7 +87,10 @@ def clean(
     layout = cache_of(settings)
     scope = Scope(keep=settings.cleaning.keep + wanted.keep, only=wanted.repo or None)
 
-    plan = make_plan(layout, rules, scope)
+    group = last_copies_of(membership_of(settings), layout)
+    if group is not None:
+        group.ask(kept_blobs(layout, settings.cleaning.keep))
+    plan = make_plan(layout, rules, scope, group)
     going = _going(plan, most_rows=None if as_json else _SHOWN)
     names = Held(layout).names({etag_of(row.name) for row in going.rows})
     if not as_json:
@@ -95,7 +100,7 @@ def clean(
     else:
         if not yes:
             click.confirm(f"Delete {_counted(going.cleaned.files)}?", abort=True)
-        cleaned = _act(layout, plan)
+        cleaned = _act(layout, plan, group)
     if as_json:
         print_json(_as_json(going, plan, names, cleaned, is_dry=dry_run))
     elif going.rows and not dry_run:
@@ -151,12 +156,12 @@ def _going(plan: Plan, *, most_rows: int | None) -> _Going:
     return _Going(rows, carry_out(plan, take))
 
 
-def _act(layout: Layout, plan: Plan) -> Cleaned:
+def _act(layout: Layout, plan: Plan, group: LastCopies | None) -> Cleaned:
     lease = Leases(path_of=layout.lease).try_acquire(LEASE)
     if lease is None:
         raise CommandError("another cleaning is at work on this cache: try again later")
     with lease:
-        return act(layout, plan)
+        return act(layout, plan, group)
 
 
 def _show(going: _Going, plan: Plan, names: Names) -> None:

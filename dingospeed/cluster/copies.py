@@ -1,6 +1,7 @@
 """Which blobs the group keeps several copies of, and whether one may go.
 
-    <group>:pins          {etag: size}: what was warmed up or is mounted, until it is unpinned
+    <group>:pins          {etag: "size:until"}: what is pinned or mounted on any node
+    <group>:pinned:<id>   the etags that a node wants pinned, so that it can take them back
     <group>:heat:<hour>   "etag:size" by how often it was read, over all nodes, for two hours
 
 Reads are counted in memory and told by a thread. All the rest asks Redis and is for chores, not for
@@ -12,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from dingospeed.cluster import choice
@@ -90,14 +91,36 @@ class Copies:
             if len(self._reads) < _MAX_COUNTED or blob in self._reads:
                 self._reads[blob] += 1
 
-    def pin(self, blobs: Iterable[Blob]) -> None:
-        """From now on the group keeps its copies of *blobs*, and cleaning leaves one at least."""
-        for batch in _batches(list(blobs)):
-            self._link.run([("HSET", self._key("pins"), blob.etag, blob.size) for blob in batch])
+    def repin(self, blobs: Collection[Blob], *, lifetime_s: float) -> None:
+        """This node wants *blobs* pinned, and no others: of them cleaning leaves the group one copy at least.
 
-    def unpin(self, blobs: Iterable[Blob]) -> None:
+        They are for *lifetime_s*, if it is not repeated. What it wanted before is pinned no longer, unless
+        another node wants it.
+        """
+        now = self._now_s()
+        if now is None:
+            raise LinkDown("the group's time is not known yet")
+        pins, own, lifetime = self._key("pins"), self._key("pinned", self._id), max(1, round(lifetime_s))
+        until = int(now) + lifetime
+        [before] = self._link.run([("SMEMBERS", own)])
         for batch in _batches(list(blobs)):
-            self._link.run([("HDEL", self._key("pins"), blob.etag) for blob in batch])
+            # What may have to be taken back is noted first.
+            commands: list[Command] = [("SADD", own, *(blob.etag for blob in batch))]
+            commands += [("HSET", pins, blob.etag, f"{blob.size}:{until}") for blob in batch]
+            self._link.run([*commands, ("EXPIRE", own, lifetime)])
+        for etags in _batches(sorted(set(before) - {blob.etag for blob in blobs})):
+            self._link.run([("SREM", own, *etags)])
+            free = self._unwanted(etags)
+            if free:
+                self._link.run([("HDEL", pins, *free)])
+
+    def pinned(self) -> dict[str, str]:
+        """What any node wants pinned: sizes by etag. What nobody has repeated is forgotten."""
+        [said] = self._link.run([("HGETALL", self._key("pins"))])
+        sizes = self._sizes(said)
+        for etags in _batches(sorted(said.keys() - sizes.keys())):
+            self._link.run([("HDEL", self._key("pins"), *etags)])
+        return sizes
 
     def wanted(self) -> list[Blob]:
         """What is pinned or hot now."""
@@ -108,7 +131,10 @@ class Copies:
                 key = self._key("heat", str(past))
                 commands.append(("ZRANGEBYSCORE", key, self._hot_reads, "+inf"))
         pins, *heats = self._link.run(commands)
-        named = [*pins.items(), *(name.split(":", 1) for heat in heats for name in heat if ":" in name)]
+        named = [
+            *self._sizes(pins).items(),
+            *(name.split(":", 1) for heat in heats for name in heat if ":" in name),
+        ]
         found = (_blob(etag, size) for etag, size in named)
         return list(dict.fromkeys(blob for blob in found if blob is not None))
 
@@ -131,21 +157,45 @@ class Copies:
         try:
             # Withdrawn first, then looked at: of two nodes that remove the last two copies at once
             # both may be refused, but never both allowed.
-            before, _, said, is_pinned = self._link.run([
+            before, _, said, pin = self._link.run([
                 ("HGET", blob, self._id),
                 ("HDEL", blob, self._id),
                 ("HGETALL", blob),
-                ("HEXISTS", pins, etag),
+                ("HGET", pins, etag),
             ])  # fmt: skip
             alive = set(self._alive())
             others = {node for node, text in said.items() if Holding.parse(text) == WHOLE} & alive
-            if others - {self._id} or not is_pinned:
+            if others - {self._id} or not self._sizes({etag: pin or ""}):
                 return True
             if before is not None:
                 self._link.run([("HSET", blob, self._id, before)])
         except LinkDown as error:
             log.info("blob %s not removed: %s", etag[:12], error)
         return False
+
+    def withdraw(self, etags: Sequence[str]) -> None:
+        """This node has nothing of *etags* any more."""
+        for batch in _batches(etags):
+            self._link.run([("HDEL", self._key("blob", etag), self._id) for etag in batch])
+
+    def hold(self, etags: Sequence[str]) -> None:
+        """This node still has all of *etags*, although it was about to remove them."""
+        for batch in _batches(etags):
+            self._link.run([("HSET", self._key("blob", etag), self._id, WHOLE.text) for etag in batch])
+
+    def _unwanted(self, etags: Sequence[str]) -> list[str]:
+        """Those that no node wants pinned, not even one that was lost of late."""
+        [nodes] = self._link.run([("HKEYS", self._key("nodes"))])
+        if not nodes:
+            return list(etags)
+        wanted = self._link.run([("SMISMEMBER", self._key("pinned", node), *etags) for node in nodes])
+        return [etag for etag, *by in zip(etags, *wanted, strict=True) if not any(by)]
+
+    def _sizes(self, said: Mapping[str, str]) -> dict[str, str]:
+        """Without those that nobody has repeated."""
+        now = self._now_s() or 0.0
+        told = ((etag, *text.partition(":")) for etag, text in said.items())
+        return {etag: size for etag, size, _, until in told if until.isdecimal() and int(until) > now}
 
     def _run(self) -> None:
         while not self._stopped.wait(_FLUSH_S):

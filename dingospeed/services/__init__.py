@@ -344,7 +344,7 @@ def connect(settings: Settings) -> Services:
             nodes=lambda: group.told()["nodes"] if group is not None else (),
             timetable=timetable,
         ),
-        caretaker=caretaker_of(settings, layout, documents, metrics, timetable),
+        caretaker=caretaker_of(settings, layout, documents, metrics, timetable, group),
         admin_token=admin_token_of(settings, layout),
         session_key=own_key(layout.key("session")),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dingospeed.config import Settings
 from dingospeed.metrics import Metrics
+from dingospeed.services.group import Group
 from dingospeed.store.documents import Documents
 from dingospeed.store.layout import Layout
 from dingospeed.upkeep.caretaker import LOOK_S, Caretaker
@@ -11,10 +12,23 @@ from dingospeed.upkeep.timetable import Timetable
 
 
 def caretaker_of(
-    settings: Settings, layout: Layout, documents: Documents, metrics: Metrics, timetable: Timetable
+    settings: Settings,
+    layout: Layout,
+    documents: Documents,
+    metrics: Metrics,
+    timetable: Timetable,
+    group: Group | None,
 ) -> Caretaker:
     """Made, and put on the *timetable*."""
-    caretaker = Caretaker(settings=settings, layout=layout, documents=documents, metrics=metrics)
+
+    def news() -> object:
+        """Another when the *group* is to be told what is kept: a pin came or went, or Redis was emptied."""
+        if group is None:
+            return None
+        folder = layout.pin("x").parent
+        return group.registry.snapshot.epoch, folder.stat().st_mtime_ns if folder.is_dir() else None
+
+    caretaker = Caretaker(settings=settings, layout=layout, documents=documents, metrics=metrics, news=news)
     cleaning = settings.cleaning
     # Where nothing is ever cleaned, the figures can wait until all else has started.
     is_urgent = cleaning.high_water is not None or cleaning.older_than_s is not None

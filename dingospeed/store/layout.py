@@ -12,6 +12,7 @@
     disk.json                         how full the disk was, for a week (upkeep/diskhistory.py)
     alerts/                           what is wrong, and what webhooks were told of it
     pins/…                            repos that are never cleaned away (pins.py)
+    group-pins.json                   what any node of the group keeps, as known last (upkeep/lastcopies.py)
     run/                              leases, rejections and nonces of this boot
 
 Repo types, orgs and names come in as a RepoRef and etags as a Blob, both checked when
@@ -45,6 +46,7 @@ class Layout:
         self.run = self.root / "run"
         self.traffic = self.root / "traffic"
         self.disk_history = self.root / "disk.json"
+        self.group_pins = self.root / "group-pins.json"
         self.nonces = self.run / "nonces"
         self.usage = self.run / "usage.json"
 

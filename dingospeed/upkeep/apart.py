@@ -6,7 +6,9 @@ as JSON on stdin, what was found and done goes as JSON to stdout.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -23,23 +25,30 @@ from dingospeed.flight.leases import Leases
 from dingospeed.store.layout import Layout
 from dingospeed.store.usage import Usage, disk_of, measure, walk
 from dingospeed.upkeep.cleaning import Cleaned, Goal, Marks, NoGoal, Rules
-from dingospeed.upkeep.tidying import LEASE, Scope, act, make_plan
+from dingospeed.upkeep.lastcopies import Membership, last_copies_of
+from dingospeed.upkeep.tidying import LEASE, Scope, act, kept_blobs, make_plan
 
 _COMMAND = "from dingospeed.upkeep.apart import main; main()"
 # Transfers come first; but on a busy machine, too, it has to get on while the disk fills.
 _NICENESS = 5
 _PATIENCE_S = 6 * 3600
+# prctl(2): the signal that comes when the parent ends.
+_PR_SET_PDEATHSIG = 1
 _UNTIL_NGINX_HAS_IT_S = 120.0
 
 
 class Task(BaseModel):
-    """Which cache, by which settings. *is_down*: to the low mark, whether or not the high one is reached."""
+    """Which cache, by which settings, of a node of which *group*, if of any.
+
+    *is_down*: to the low mark, whether or not the high one is reached.
+    """
 
     repos: Path
     cleaning: Cleaning
     log: Log
     spare_s: float = 0.0
     is_down: bool = False
+    group: Membership | None = None
 
 
 class Report(BaseModel):
@@ -56,7 +65,7 @@ def run_apart(task: Task) -> Report:
     paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
         done = subprocess.run(  # noqa: S603  # our own interpreter, and words of ours
-            [sys.executable, "-c", _COMMAND],
+            [sys.executable, "-c", _COMMAND, str(os.getpid())],
             input=task.model_dump_json().encode(),
             stdout=subprocess.PIPE,
             check=False,
@@ -74,6 +83,7 @@ def run_apart(task: Task) -> Report:
 
 def main() -> None:
     """The other process."""
+    _end_with(int(sys.argv[1]))
     os.nice(_NICENESS)
     task = Task.model_validate_json(sys.stdin.buffer.read())
     logs.setup(task.log.level, task.log.format)
@@ -85,9 +95,15 @@ def main() -> None:
 
 
 def tidy(task: Task) -> Report:
-    """Look how much there is, and clean if it is too much or too old. Raises StoreError."""
+    """Look how much there is, and clean if it is too much or too old; a group is told what is kept here.
+
+    Raises StoreError.
+    """
     layout = Layout(task.repos)
     rules = rules_of(task.cleaning, spare_s=task.spare_s, is_down=task.is_down)
+    group = last_copies_of(task.group, layout)
+    if group is not None:
+        group.ask(kept_blobs(layout, task.cleaning.keep))
     usage, now = measure(walk(layout)), time.time()
     if not _is_due(layout, rules, usage, now):
         return Report(at=now, usage=usage)
@@ -95,7 +111,8 @@ def tidy(task: Task) -> Report:
     if lease is None:  # Somebody cleans already.
         return Report(at=now, usage=usage)
     with lease:
-        cleaned = act(layout, make_plan(layout, rules, Scope(keep=task.cleaning.keep)))
+        plan = make_plan(layout, rules, Scope(keep=task.cleaning.keep), group)
+        cleaned = act(layout, plan, group)
     return Report(at=time.time(), usage=measure(walk(layout)), cleaned=cleaned)
 
 
@@ -121,6 +138,13 @@ def rules_of(settings: Cleaning, *, spare_s: float = 0.0, is_down: bool = False)
         leftovers_s=settings.leftovers_s,
         spare_s=spare_s,
     )
+
+
+def _end_with(parent: int) -> None:
+    """A mirror that was killed leaves nobody at work on its cache."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # It ended before that.
+        sys.exit("dingospeed cleaning: the mirror is gone")
 
 
 def _is_due(layout: Layout, rules: Rules, usage: Usage, now: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from dingospeed.store.layout import Layout
 from dingospeed.store.usage import Disk, disk_of
 from dingospeed.upkeep.apart import Report, Task, rules_of, run_apart, spare_s
 from dingospeed.upkeep.cleaning import Goal
+from dingospeed.upkeep.lastcopies import membership_of
 
 log = logging.getLogger(__name__)
 
@@ -51,20 +53,34 @@ def is_due(last: Seen | None, now: Seen, goal: Goal, interval_s: float) -> bool:
 
 
 class Caretaker:
-    """Of one cache, by its *settings*; its chores are done by one worker of the node."""
+    """Of one cache, by its *settings*; its chores are done by one worker of the node.
 
-    def __init__(self, *, settings: Settings, layout: Layout, documents: Documents, metrics: Metrics) -> None:
+    When *news* is another than before, it is time to tell the group what is kept here.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        layout: Layout,
+        documents: Documents,
+        metrics: Metrics,
+        news: Callable[[], object] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._layout = layout
         self._documents = documents
         self._metrics = metrics
         self._goal = rules_of(settings.cleaning).goal
         self._last: Seen | None = None
+        self._news = news
+        self._told: object = None
 
     def look(self) -> None:
         """The chore of every few seconds."""
-        now = self._seen(0)
-        if is_due(self._last, now, self._goal, self._settings.cleaning.interval_s):
+        now, news = self._seen(0), self._news()
+        if news != self._told or is_due(self._last, now, self._goal, self._settings.cleaning.interval_s):
+            self._told = news
             self._tidy(is_down=False)
 
     def clean_down(self) -> None:
@@ -88,6 +104,7 @@ class Caretaker:
             log=self._settings.log,
             spare_s=spare_s(self._settings),
             is_down=is_down,
+            group=membership_of(self._settings),
         )
         try:
             report = run_apart(task)

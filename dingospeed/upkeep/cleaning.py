@@ -114,12 +114,15 @@ class Rules:
 class Names:
     """What is known of etags: those that stay; those that any repo names; those that may go.
 
-    None is for not looked up, and for all.
+    None is for not looked up, and for all. Of a group: those of which a copy has to be left *somewhere*,
+    and those that other nodes hold *elsewhere*.
     """
 
     kept: Container[str] = ()
     named: Container[str] | None = None
     only: Container[str] | None = None
+    somewhere: Container[str] = ()
+    elsewhere: Container[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +166,14 @@ def plan_cleaning(files: Iterable[StoredFile], rules: Rules, names: Names, *, di
     """Which of *files* may go by *rules*, and in which order; *now* is in seconds since the epoch.
 
     What *names* keeps, and what is linked elsewhere, is no candidate: the one must stay, and to
-    take the other away frees nothing.
+    take the other away frees nothing. What other nodes hold goes before what they do not.
     """
     order, packed, cache_bytes = STRATEGIES[rules.strategy], [], 0
     for file in files:
         cache_bytes += file.disk_bytes
         why = _why(file, rules, names, now)
         if why is not None:
-            packed.append(_packed(file, why, order(file)))
+            packed.append(_packed(file, why, file.etag not in names.elsewhere, order(file)))
     surplus = rules.goal.surplus(cache_bytes, disk)
     if not surplus:
         packed = [candidate for candidate in packed if candidate[0] in _IN_ANY_CASE]
@@ -207,6 +210,8 @@ def _why(file: StoredFile, rules: Rules, names: Names, now: float) -> Why | None
         return Why.LEFTOVER if unused_s >= rules.leftovers_s else None
     if etag in names.kept or unused_s < rules.spare_s:
         return None
+    if file.kind is Kind.BLOB and etag in names.somewhere and etag not in names.elsewhere:
+        return None
     if rules.is_asked:
         return Why.ASKED
     if file.kind is Kind.PARTIAL and unused_s >= rules.leftovers_s:
@@ -216,18 +221,18 @@ def _why(file: StoredFile, rules: Rules, names: Names, now: float) -> Why | None
     return Why.ORPHAN if names.named is not None and etag not in names.named else Why.SPACE
 
 
-# Why, place in the order, bytes on the disk, last use in microseconds; then the name. Big-endian
-# numbers without a sign sort as bytes do.
-_PACKED = struct.Struct(">BQQQ")
+# Why, whether it is the group's only copy, place in the order, bytes on the disk, last use in microseconds;
+# then the name. Big-endian numbers without a sign sort as bytes do.
+_PACKED = struct.Struct(">B?QQQ")
 
 
-def _packed(file: StoredFile, why: Why, place: int) -> bytes:
-    head = _PACKED.pack(why, max(0, place), file.disk_bytes, _microseconds(file.used_at))
+def _packed(file: StoredFile, why: Why, is_only: bool, place: int) -> bytes:
+    head = _PACKED.pack(why, is_only, max(0, place), file.disk_bytes, _microseconds(file.used_at))
     return head + file.name.encode("utf-8", "surrogateescape")
 
 
 def _unpacked(packed: bytes) -> Candidate:
-    why, _, disk_bytes, used_at = _PACKED.unpack_from(packed)
+    why, _, _, disk_bytes, used_at = _PACKED.unpack_from(packed)
     name = packed[_PACKED.size :].decode("utf-8", "surrogateescape")
     return Candidate(name, disk_bytes, used_at / 1e6, Why(why))
 

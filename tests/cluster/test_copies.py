@@ -60,15 +60,48 @@ def test_missing__enough_or_nobody_to_copy_from__none():
 
 def test_wanted__pinned_and_hot__both_and_nothing_else(make):
     a, b = make("a"), make("b")
-    a.pin([BLOB])
+    a.repin([BLOB], lifetime_s=600)
     cold = Blob("c" * 64, 30)
     for copies in (a, b, b):
         copies.note_read(OTHER)
     a.note_read(cold)
 
     wait_until(lambda: set(a.wanted()) == {BLOB, OTHER}, "it is hot by the reads of two nodes")
-    a.unpin([BLOB])
+    a.repin([], lifetime_s=600)
     assert a.wanted() == [OTHER]
+
+
+def test_repin__another_node_still_wants_it__pinned_until_that_one_does_not(make, redis):
+    a, b = make("a"), make("b")
+    redis.client.hset("g:nodes", mapping={"a": 1, "b": 1})
+    a.repin([BLOB, OTHER], lifetime_s=600)
+    b.repin([BLOB], lifetime_s=600)
+
+    a.repin([], lifetime_s=600)
+    assert a.pinned() == {BLOB.etag: str(BLOB.size)}
+    b.repin([], lifetime_s=600)
+    assert a.pinned() == {}
+
+
+def test_pinned__not_repeated_for_its_lifetime__no_longer(make, redis):
+    a = make("a")
+    a.repin([BLOB], lifetime_s=600)
+    redis.client.hset("g:pins", OTHER.etag, f"{OTHER.size}:{int(time.time()) - 1}")
+
+    assert a.wanted() == [BLOB]
+    assert a.may_remove(OTHER.etag)
+    assert a.pinned() == {BLOB.etag: str(BLOB.size)}
+    assert redis.client.hkeys("g:pins") == [BLOB.etag]
+
+
+def test_withdraw_and_hold__of_this_node_only(make, held_by):
+    a = make("a")
+    held_by(BLOB, "ab")
+
+    a.withdraw([BLOB.etag])
+    assert a.holders([BLOB.etag]) == [{"b"}]
+    a.hold([BLOB.etag])
+    assert a.holders([BLOB.etag]) == [{"a", "b"}]
 
 
 def test_holders__of_many__only_whole_ones_of_nodes_alive(make, held_by):
@@ -80,7 +113,7 @@ def test_holders__of_many__only_whole_ones_of_nodes_alive(make, held_by):
 
 def test_may_remove__last_copy_of_what_is_pinned__no_and_still_counted_on(make, held_by):
     a = make("a")
-    a.pin([BLOB])
+    a.repin([BLOB], lifetime_s=600)
     held_by(BLOB, "az")
 
     assert not a.may_remove(BLOB.etag)
@@ -89,7 +122,7 @@ def test_may_remove__last_copy_of_what_is_pinned__no_and_still_counted_on(make, 
 
 def test_may_remove__pinned_with_another_copy__once(make, held_by):
     a, b = make("a"), make("b")
-    a.pin([BLOB])
+    a.repin([BLOB], lifetime_s=600)
     held_by(BLOB, "ab")
 
     assert a.may_remove(BLOB.etag)

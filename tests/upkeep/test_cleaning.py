@@ -240,3 +240,30 @@ def _must(each, number, rules, kept):
     if each.kind is not Kind.BLOB and unused >= rules.leftovers_s:
         return True
     return each.kind is not Kind.LEFTOVER and rules.older_than_s is not None and unused >= rules.older_than_s
+
+
+def test_plan__others_hold_some__these_go_first_and_each_in_the_order_of_use():
+    files = [file(number, unused=number) for number in range(5)]
+    names = Names(elsewhere={etag(0), etag(2)})
+
+    gone, _ = going(files, Rules(goal=Marks(0, 0)), names)
+
+    assert gone == [2, 0, 4, 3, 1]
+
+
+def test_plan__of_no_repo__goes_before_what_others_hold():
+    files = [file(0, unused=9), file(1, unused=1)]
+
+    gone, _ = going(files, Rules(goal=Marks(0, 0)), Names(named={etag(0)}, elsewhere={etag(0)}))
+
+    assert gone == [1, 0]
+
+
+@pytest.mark.parametrize("rules", [Rules(goal=Marks(0, 0)), Rules(is_asked=True), Rules(older_than_s=0)])
+def test_plan__pinned_on_another_node__only_a_copy_that_is_not_the_last_goes(rules):
+    files = [file(0), file(1), file(2, kind=Kind.PARTIAL)]
+    names = Names(somewhere={etag(0), etag(1), etag(2)}, elsewhere={etag(1)})
+
+    gone, _ = going(files, rules, names)
+
+    assert sorted(gone) == [1, 2]
