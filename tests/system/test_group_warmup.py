@@ -29,7 +29,10 @@ def group_hub():
 def group(group_hub, shared_redis, tmp_path_factory):  # noqa: F811
     with groups_in(tmp_path_factory.mktemp("group"), shared_redis) as make:
         # Long enough for none to be taken for lost on a busy machine.
-        yield make(group_hub, nodes=3, cluster={"heartbeat_s": 1, "read_s": 9})
+        made = make(group_hub, nodes=3, cluster={"heartbeat_s": 1, "read_s": 9})
+        yield made
+        for node in made.nodes:
+            node.kill()
 
 
 @pytest.fixture
@@ -61,8 +64,21 @@ def nodes_with(group, repo):
     return {node.settings["cluster"]["node_id"] for node in group.nodes if etag in node.sealed()}
 
 
+def name_of(node):
+    return node.settings["cluster"]["node_id"]
+
+
 def states(job):
     return {share["node"]: share["state"] for share in job["shares"]}
+
+
+def front_page(node):
+    """As a browser of an administrator gets it."""
+    token = (node.repos / "keys" / "admin").read_text().strip()
+    body = urlencode({"token": token})
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    cookie = node.get("/-/login", method="POST", body=body, headers=form)[1]["Set-Cookie"].partition(";")[0]
+    return node.get("/", headers={"Accept": "text/html", "Cookie": cookie})[2].decode()
 
 
 def slowly(hub):
@@ -86,21 +102,26 @@ def test_all_nodes__each_holds_it_and_one_copy_came_from_outside(hub, group, adm
     assert job["progress"]["bytes_held"] == job["progress"]["bytes"] == 3 * (SIZE + len("everywhere"))
     assert "n1" in group.nodes[1].command("jobs", "show", told["id"])
     assert "everywhere" in group.nodes[1].command("jobs")
+    wait_until(lambda: 'class="way"' in front_page(group.nodes[0]), "what went between them is drawn")
+    text = front_page(group.nodes[0])
+    assert all(f'id="node-{name_of(node)}"' in text for node in group.nodes)
+    assert "on all nodes" in text
 
 
-def test_job__paused_and_resumed_on_other_nodes__obeyed_by_all(hub, group, admins):
-    repo_of(hub, "paused")
-    fault = slowly(hub)
-    id = admins[0].begin("org/paused", nodes="n0,n1")
+def test_job__paused_resumed_and_cancelled_on_other_nodes__obeyed_by_all(hub, group, admins):
+    repo_of(hub, "told")
+    slowly(hub)
+    id = admins[0].begin("org/told", nodes="n0,n1")
 
     wait_until(lambda: all_have_a_rate(admins[2].job(id), 2), "both have a rate")
     assert admins[1].act(id, "pause")[1]["state"] == "paused"
-    wait_until(lambda: states(admins[2].job(id)) == {"n0": "paused", "n1": "paused"}, "both obey")
+    wait_until(lambda: states(admins[2].job(id)) == {"n0": "paused", "n1": "paused"}, "both pause")
     assert admins[2].job(id)["progress"]["rate"] == 0
-    fault.remove()
     assert admins[2].act(id, "resume")[0] == 200
-
-    assert states(admins[0].wait(id, "done")) == {"n0": "done", "n1": "done"}
+    wait_until(lambda: states(admins[0].job(id)) == {"n0": "running", "n1": "running"}, "both go on")
+    assert admins[1].act(id, "cancel")[1]["state"] == "cancelled"
+    wait_until(lambda: states(admins[0].job(id)) == {"n0": "cancelled", "n1": "cancelled"}, "both end")
+    assert admins[2].act(id, "resume")[0] == 409
 
 
 def all_have_a_rate(job, count):
@@ -109,53 +130,31 @@ def all_have_a_rate(job, count):
     return len(rates) == count and all(rates)
 
 
-def test_job__cancelled_on_another_node__nobody_goes_on(hub, group, admins):
-    repo_of(hub, "cancelled")
-    slowly(hub)
-    id = admins[0].begin("org/cancelled", nodes="all")
-    wait_until(lambda: "running" in states(admins[1].job(id)).values(), "somebody runs it")
-
-    assert admins[1].act(id, "cancel")[1]["state"] == "cancelled"
-
-    wait_until(lambda: set(states(admins[0].job(id)).values()) == {"cancelled"}, "all obey")
-    assert admins[2].act(id, "resume")[0] == 409
-
-
-def test_two_nodes__one_of_them_is_killed__the_third_takes_its_place(hub, group, admins):
-    repo = repo_of(hub, "survives")
+def test_node__killed_and_started_again__another_takes_its_place_but_not_where_it_is_named(
+    hub, group, admins
+):
+    some, named = repo_of(hub, "some"), repo_of(hub, "named")
     fault = slowly(hub)
-    id = admins[0].begin("org/survives", nodes="2")
-    wait_until(lambda: list(states(admins[0].job(id)).values()) == ["running"] * 2, "two run it")
-    victim = max(states(admins[0].job(id)))
-    left = [admin for admin, node in zip(admins, group.nodes, strict=True) if name_of(node) != victim]
+    any_two = admins[0].begin("org/some", nodes="2")
+    wait_until(lambda: list(states(admins[0].job(any_two)).values()) == ["running"] * 2, "two run it")
+    victim = max(states(admins[0].job(any_two)))
+    lost = next(node for node in group.nodes if name_of(node) == victim)
+    admin = next(admin for admin, node in zip(admins, group.nodes, strict=True) if node is not lost)
+    these = admin.begin("org/named", nodes=f"n0,{victim}")
+    wait_until(lambda: list(states(admin.job(these)).values()) == ["running"] * 2, "both run it")
 
-    next(node for node in group.nodes if name_of(node) == victim).kill()
+    lost.kill()
     fault.remove()
 
-    job = left[0].wait(id, "done")
-    assert nodes_with(group, repo) == {"n0", "n1", "n2"} - {victim}
+    job = admin.wait(any_two, "done")
+    assert nodes_with(group, some) == {"n0", "n1", "n2"} - {victim}
     assert [share["node"] for share in job["shares"] if share["is_lost"]] == [victim]
-
-
-def name_of(node):
-    return node.settings["cluster"]["node_id"]
-
-
-def test_named_node__killed_and_started_again__its_share_waits_and_goes_on(hub, group, admins):
-    repo = repo_of(hub, "restarted")
-    fault = slowly(hub)
-    id = admins[0].begin("org/restarted", nodes="n0,n1")
-    wait_until(lambda: list(states(admins[0].job(id)).values()) == ["running"] * 2, "both run it")
-
-    group.nodes[1].kill()
-    fault.remove()
-    wait_until(lambda: "n1 is lost" in admins[0].job(id)["reason"], "its loss is told")
-    wait_until(lambda: states(admins[0].job(id))["n0"] == "done", "the other one is ready")
-    assert admins[0].job(id)["state"] == "running"
-    group.nodes[1].start()
-
-    admins[0].wait(id, "done")
-    assert nodes_with(group, repo) == {"n0", "n1"}
+    wait_until(lambda: states(admin.job(these))["n0"] == "done", "the other one is ready")
+    assert f"{victim} is lost" in admin.job(these)["reason"]
+    assert admin.job(these)["state"] == "running"
+    lost.start()
+    admin.wait(these, "done")
+    assert nodes_with(group, named) == {"n0", victim}
 
 
 def test_redis__is_emptied_in_the_middle__the_job_is_back_and_ends_well(hub, group, admins):
@@ -214,23 +213,3 @@ def test_job_in_redis__that_no_node_signed__done_by_nobody(hub, group, admins):
     admins[0].wait(known, "done")
     assert [admin.ask("GET", f"/-/jobs/{forged}")[0] for admin in admins] == [404] * 3
     assert nodes_with(group, repo) == set()
-
-
-def test_dashboard__of_a_node_in_a_group__shows_all_nodes_and_what_went_between_them(hub, group, admins):
-    repo_of(hub, "drawn")
-    admins[0].wait(admins[0].begin("org/drawn", nodes="all"), "done")
-
-    wait_until(lambda: "gave" in front_page(group.nodes[0]), "what went between them is drawn")
-
-    text = front_page(group.nodes[0])
-    assert all(f'id="node-{name_of(node)}"' in text for node in group.nodes)
-    assert "on all nodes" in text
-
-
-def front_page(node):
-    """As a browser of an administrator gets it."""
-    token = (node.repos / "keys" / "admin").read_text().strip()
-    body = urlencode({"token": token})
-    form = {"Content-Type": "application/x-www-form-urlencoded"}
-    cookie = node.get("/-/login", method="POST", body=body, headers=form)[1]["Set-Cookie"].partition(";")[0]
-    return node.get("/", headers={"Accept": "text/html", "Cookie": cookie})[2].decode()
