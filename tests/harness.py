@@ -34,6 +34,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+def bare_environ():
+    """That of this process, without any setting of ours or of clients."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("DINGO", "HF_"))}
+
+
 class Mirror:
     """`dingospeed serve`, running."""
 
@@ -64,7 +69,6 @@ class Mirror:
         merged["upstream"] = {"lines": self.lines, **merged["upstream"]}
         config = self.folder / "mirror.yaml"
         config.write_text(yaml.safe_dump(merged))
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("DINGO", "HF_"))}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.prefix, sys.executable, "-c", PROGRAM, "serve", "--config", str(config), *flags],
@@ -72,7 +76,7 @@ class Mirror:
                 stderr=log,
                 text=True,
                 cwd=self.folder,
-                env=environ,
+                env=bare_environ(),
             )
         ready = self.process.stdout.readline()
         assert "ready on" in ready, self.log()
@@ -105,7 +109,7 @@ class Mirror:
     def command(self, *arguments):
         """What `dingospeed <arguments>` prints, told of this mirror's settings."""
         command = [sys.executable, "-c", PROGRAM, *arguments, "--config", str(self.folder / "mirror.yaml")]
-        environ = {**os.environ, "DINGOSPEED_SERVER__PORT": str(self.port)}
+        environ = {**bare_environ(), "DINGOSPEED_SERVER__PORT": str(self.port)}
         done = subprocess.run(
             command, env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )

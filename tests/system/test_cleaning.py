@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from dingospeed.testing import Generated
-from tests.harness import PROGRAM, wait_until
+from tests.harness import PROGRAM, bare_environ, wait_until
 
 pytestmark = pytest.mark.server
 
@@ -35,7 +35,8 @@ def path_of(name):
 def clean(mirror, *arguments):
     """Run the command beside the mirror; its exit code."""
     command = [sys.executable, "-c", PROGRAM, "clean", "--repos", str(mirror.repos), *arguments]
-    return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode
+    done = subprocess.run(command, env=bare_environ(), capture_output=True, check=False, timeout=60)
+    return done.returncode
 
 
 def cached_bytes(mirror):

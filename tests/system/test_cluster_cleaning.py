@@ -9,7 +9,7 @@ import pytest
 
 from dingospeed.testing import Generated
 from tests.group import groups_in
-from tests.harness import PROGRAM, wait_until
+from tests.harness import PROGRAM, bare_environ, wait_until
 from tests.redis_server import redis  # noqa: F401
 
 pytestmark = pytest.mark.server
@@ -19,9 +19,9 @@ MIB = 1 << 20
 
 def clean(node, limit):
     command = [sys.executable, "-c", PROGRAM, "clean", "--config", str(node.folder / "mirror.yaml")]
-    return subprocess.run(
-        [*command, "--limit", str(limit), "--yes"], check=False, capture_output=True, timeout=60
-    ).returncode
+    command += ["--limit", str(limit), "--yes"]
+    done = subprocess.run(command, env=bare_environ(), capture_output=True, check=False, timeout=60)
+    return done.returncode
 
 
 def test_clean__of_two_nodes__the_other_s_copy_counts_and_so_does_its_pin(hub, tmp_path, redis):  # noqa: F811
