@@ -25,7 +25,7 @@ def status(as_json: bool, **options: Any) -> None:
     free, size = size_text(disk["free_bytes"]), size_text(disk["size_bytes"])
     click.echo(f"cache {node['cache']}, {free} free of {size}")
     if disk["cache_bytes"] is not None:
-        click.echo(f"{disk['blobs']} blobs, {size_text(disk['cache_bytes'])}")
+        click.echo(f"{disk['blobs']} blobs, {size_text(disk['cache_bytes'])}, when last measured")
     _tell_traffic(told["traffic"])
     if told["lines"]:
         click.echo()
