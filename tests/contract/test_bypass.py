@@ -254,8 +254,8 @@ def test_29_xet_read_token__as_configured__our_own_cas_or_a_clear_refusal_and_ne
     hub, make_repo, mirror, make_mirror
 ):
     without = make_mirror(hub, xet={"mode": "off"})
-    for type in ("models", "datasets", "spaces"):
-        repo = make_repo(type=type)
+    # All of them before anything is asked: what a new one resets are the calls that are looked at.
+    for repo in [make_repo(type=type) for type in ("models", "datasets", "spaces")]:
         for revision in ("main", repo.branches["main"]):
             for token in (None, LET_IN):
                 path = api(repo, f"/xet-read-token/{revision}")
@@ -368,17 +368,19 @@ def test_32_lfs_batch__client_knows_xet__basic_and_on_the_mirror(hub, make_repo,
 
 
 def test_33_token__of_the_caller__to_the_hub_and_nobody_else(lone_hub, make_repo, make_mirror):
-    gated, private, public = (
-        make_repo(on=lone_hub, **rights) for rights in ({"gated": "auto"}, {"private": True}, {})
+    # All of them before anything is asked: what a new one resets are the calls that are looked at.
+    gated, private, public, more = (
+        make_repo(on=lone_hub, **rights)
+        for rights in ({"gated": "auto"}, {"private": True}, {}, {"private": True})
     )
     with FakeHub(content=lone_hub.content) as second:
-        mirror = make_mirror(lone_hub, second)
+        # In several parts, as where the CDN has a file is remembered for the next of them.
+        mirror = make_mirror(lone_hub, second, download={"block_bytes": 65536, "segment_blocks": 8})
 
         for repo in (gated, private, public):
             for path in (SMALL, BIG):
                 assert mirror.get(resolve(repo, path), token=LET_IN)[2] == repo.content(path)
         lone_hub.fault("hub", "status", code=503)
-        more = make_repo(on=lone_hub, private=True)
         mirror.get(resolve(more, BIG), token=LET_IN)
 
         assert {call.authorization for call in lone_hub.select(host="hub")} >= {"ann"}
