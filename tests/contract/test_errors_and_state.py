@@ -263,7 +263,8 @@ def test_56_unknown_token__anywhere__told_in_the_words_of_the_hub(make_repo, mir
         return (status, headers["X-Error-Message"], headers["X-Error-Code"]), body
 
     for _ in range(2):
-        for path in (*ways_to(private), api(private), api(private, "/auth-check"), resolve(private, BIG)):
+        about = [api(private, rest) for rest in ("", "/auth-check", "/discussions")]
+        for path in (*ways_to(private), *about, resolve(private, BIG)):
             for method in METHODS:
                 assert told(path, method)[0] == invalid, (method, path)
         for path in (resolve(gated, SMALL), resolve(gated, BIG), api(gated, "/auth-check"), "/api/whoami-v2"):
