@@ -16,6 +16,7 @@ import os
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from http import HTTPStatus
@@ -36,6 +37,9 @@ log = logging.getLogger(__name__)
 # A client that takes nothing for so long is dropped. What waits for it meanwhile is a
 # greenlet and an open file, no memory, so this can be long enough for a sleeping laptop's Wi-Fi.
 CLIENT_STALL_S = 120.0
+
+# How long who has connected is waited for when the worker is to stop: the request is on its way.
+_FIRST_REQUEST_S = 2.0
 
 _CALL_BYTES = 256 * 1024
 _WRITE_BYTES = 64 * 1024
@@ -72,23 +76,26 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._connections: set[socket.socket] = set()
+        # Until when each may take for its first request; those that had one have no such time.
+        self._connections: dict[socket.socket, float] = {}
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
         self.wsgi = deliver_bodies(self.wsgi)
 
     def handle(self, listener: Any, client: socket.socket, addr: Any) -> None:
-        self._connections.add(client)
+        self._connections[client] = time.monotonic() + _FIRST_REQUEST_S
         try:
             super().handle(listener, client, addr)
         finally:
-            self._connections.discard(client)
+            self._connections.pop(client, None)
 
     def handle_request(self, listener_name: Any, req: Any, sock: socket.socket, addr: Any) -> Any:
         # A connection whose next request is in its buffer already would be served again
         # and again without anyone else getting a turn.
         gevent.sleep(0)
+        if sock in self._connections:
+            self._connections[sock] = 0.0
         sock.settimeout(CLIENT_STALL_S)
         try:
             return super().handle_request(listener_name, req, sock, addr)
@@ -101,13 +108,15 @@ class Worker(GeventWorker):  # type: ignore[misc]  # gunicorn has no types
     def notify(self) -> None:
         """Called every second; when stopping, lets go of the connections that wait for nothing.
 
-        A request that is already here is still read and answered: only what would come later is not.
+        A request that is already here is still read and answered: only what would come later is not. Who has
+        only just come has a moment for the first one.
         """
         super().notify()
         if self.alive:
             return
-        while self._connections:
-            client = self._connections.pop()
+        now = time.monotonic()
+        for client in [client for client, until in self._connections.items() if until < now]:
+            del self._connections[client]
             # Shutting one side of TLS would end its encryption, too; those wait out their keep-alive.
             if not isinstance(client, ssl.SSLSocket):
                 with suppress(OSError):

@@ -1,4 +1,3 @@
-import contextlib
 import http.client
 import importlib
 import os
@@ -82,15 +81,31 @@ def test_term__download_runs__new_clients_are_refused(start):
         sock.recv(100)
         server.signal(signal.SIGTERM)
 
-        def refused():
-            with contextlib.suppress(socket.timeout):
-                try:
-                    socket.create_connection(("127.0.0.1", server.port), 1).close()
-                except ConnectionRefusedError:
-                    return True
-            return False
+        wait_until(lambda: is_stopping(server))
 
-        wait_until(refused)
+
+@server_test
+def test_term__client_has_only_just_come__its_request_is_answered(start):
+    server = start(DINGOSPEED_SERVER__GRACEFUL_TIMEOUT_S=300)
+    with server.open("") as sock:
+        server.signal(signal.SIGTERM)
+        # By then the worker has been told, and has looked at its connections once.
+        wait_until(lambda: "Worker exiting" in server.log() or is_stopping(server))
+        sock.sendall(request_of("b3").encode())
+        answer = http.client.HTTPResponse(sock)
+        answer.begin()
+        assert answer.read() == b"xxx"
+
+    assert server.wait() == 0
+
+
+def is_stopping(server):
+    """Whether nobody is let in any more."""
+    try:
+        socket.create_connection(("127.0.0.1", server.port), 1).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 @server_test

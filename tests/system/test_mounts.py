@@ -183,7 +183,7 @@ def test_mount__repo_becomes_private__is_taken_away(hub, mirror, admin):
     repo.private = True
 
     wait_until(lambda: not public(mirror, "models--org--closing").exists(), "it is taken away")
-    assert "private or gated" in the_mount(admin, "org/closing")["note"]
+    wait_until(lambda: "private or gated" in the_mount(admin, "org/closing")["note"], "it is told why")
 
 
 def test_unmount__exactly_what_was_made_goes_and_the_cache_keeps_it(hub, mirror, admin):
