@@ -13,6 +13,8 @@ from dingospeed.upkeep.board import Sheet
 from dingospeed.upkeep.jobs import Job, State
 
 _DOWN = ("down", "probing")
+# How old what a sheet tells can be: a beat, on a busy machine.
+_SHEET_S = 2.0
 # As long as the store remembers that content came wrong.
 _MISMATCH_S = 3600
 # A job that failed is news for a day, unless it is taken up again before.
@@ -78,7 +80,8 @@ def _down(name: str, seen: Sequence[dict[str, Any]], before: Troubles) -> str | 
         if line["state"] in _DOWN:
             return line["last_error"] or "it does not answer"
     known = before.get(Trouble("line_down", name, "", "").key)
-    has_answered = known is None or max(line["answered_at"] for line in seen) > known.seen_at
+    # It may have answered while the sheet that called it down was still lying there.
+    has_answered = known is None or max(line["answered_at"] for line in seen) > known.seen_at - _SHEET_S
     return None if known is None or has_answered else known.trouble.text
 
 

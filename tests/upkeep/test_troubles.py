@@ -61,7 +61,7 @@ def test_lines__seen_by_two_workers__the_worse_counts(first, second, expected):
     assert told(troubles.of_lines([other, one], {})) == expected
 
 
-@pytest.mark.parametrize(("answered_at", "is_down"), [(NOW - 1, True), (NOW + 1, False)])
+@pytest.mark.parametrize(("answered_at", "is_down"), [(NOW - 5, True), (NOW - 1, False), (NOW + 1, False)])
 def test_lines__who_knew_it_down_has_died__is_down_until_it_answers(answered_at, is_down):
     [trouble] = troubles.of_lines([sheet(line("a", "down", "no connection"), line("b"))], {})
     before = {trouble.key: troubles.Known(trouble, NOW - 50, NOW, True)}
