@@ -123,6 +123,28 @@ class Mirror:
     def workers(self):
         return psutil.Process(self.process.pid).children()
 
+    def upkeep(self):
+        """The pid of the worker that does the upkeep, None while nobody does."""
+        for worker in self.workers():
+            # One that was killed a moment ago may be no more.
+            with suppress(psutil.Error):
+                if any(file.path.endswith("run/upkeep") for file in worker.open_files()):
+                    return worker.pid
+        return None
+
+    def metric(self, name):
+        """The sum of all lines of /metrics that begin with *name*."""
+        lines = self.get("/metrics")[2].decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+    def cached_bytes(self):
+        """What the blobs take of the disk."""
+        found = 0
+        for path in (self.repos / "blobs").glob("??/*"):
+            with suppress(FileNotFoundError):
+                found += path.stat().st_blocks * 512
+        return found
+
     def log(self):
         return self.log_path.read_text(errors="replace")
 

@@ -3,7 +3,6 @@
 import os
 import signal
 
-import psutil
 import pytest
 
 from dingospeed.testing import Generated
@@ -52,14 +51,6 @@ class Asking:
         return self._mirror.get(f"/api/models/org/none{self._number}")[0]
 
 
-def upkeep_of(mirror):
-    """The worker that does the upkeep."""
-    for worker in mirror.workers():
-        if any(file.path.endswith("run/upkeep") for file in psutil.Process(worker.pid).open_files()):
-            return worker
-    return None
-
-
 def test_line__breaks_and_heals__told_once_each_though_the_upkeep_moves(hub, second_hub, alerting, hook):
     mirror = alerting(hub, second_hub)
     name = hub.url.partition("//")[2]
@@ -67,7 +58,7 @@ def test_line__breaks_and_heals__told_once_each_though_the_upkeep_moves(hub, sec
     hub.fault(where="any", kind="status", code=500)
     wait_until(lambda: ask() and hook.texts(), "the alert")
 
-    os.kill(upkeep_of(mirror).pid, signal.SIGKILL)
+    os.kill(mirror.upkeep(), signal.SIGKILL)
     wait_until(lambda: mirror.log().count("upkeep is done by this worker") == 2, "another worker takes over")
     # Whoever does it now has looked at least twice.
     looked = mirror.repos / "alerts" / "troubles.json"
@@ -119,8 +110,8 @@ def test_webhooks__one_hangs_and_one_is_dead__the_third_and_all_clients_are_serv
 
 def test_worker__held_up__another_tells_of_it(hub, alerting, hook):
     mirror = alerting(hub, hub_blocked_s=3)
-    wait_until(lambda: upkeep_of(mirror))
-    [other] = [worker for worker in mirror.workers() if worker.pid != upkeep_of(mirror).pid]
+    wait_until(lambda: mirror.upkeep())
+    [other] = [worker for worker in mirror.workers() if worker.pid != mirror.upkeep()]
     wait_until(lambda: len(mirror.json("/-/transfers", token="admin")[2]["workers"]) == 2)
 
     os.kill(other.pid, signal.SIGSTOP)

@@ -39,19 +39,6 @@ def clean(mirror, *arguments):
     return done.returncode
 
 
-def cached_bytes(mirror):
-    found = 0
-    for path in (mirror.repos / "blobs").glob("??/*"):
-        with contextlib.suppress(FileNotFoundError):
-            found += path.stat().st_blocks * 512
-    return found
-
-
-def metric(mirror, name):
-    lines = mirror.get("/metrics")[2].decode().splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
-
-
 def test_clean__while_eight_clients_download__every_byte_is_right(repo, hub, make_mirror):
     """Cold and warm reads, again and again, while all that may go does."""
     mirror = make_mirror(hub)
@@ -132,10 +119,10 @@ def test_threshold__crossed_while_serving__comes_down_and_is_counted(repo, hub, 
     for name in FILES:
         assert mirror.get(path_of(name))[0] == 200
 
-    wait_until(lambda: cached_bytes(mirror) <= 20 * MIB)
-    wait_until(lambda: metric(mirror, "dingospeed_cleaned_bytes_total") > 0, "it was counted")
-    assert metric(mirror, 'dingospeed_cleanings_total{result="done"}') >= 1
-    wait_until(lambda: 0 < metric(mirror, "dingospeed_cache_bytes") <= 20 * MIB, "the gauge followed")
+    wait_until(lambda: mirror.cached_bytes() <= 20 * MIB)
+    wait_until(lambda: mirror.metric("dingospeed_cleaned_bytes_total") > 0, "it was counted")
+    assert mirror.metric('dingospeed_cleanings_total{result="done"}') >= 1
+    wait_until(lambda: 0 < mirror.metric("dingospeed_cache_bytes") <= 20 * MIB, "the gauge followed")
     token = (mirror.repos / "keys" / "admin").read_text().strip()
     disk = mirror.json("/-/status", token=token)[2]["disk"]
     assert 0 < disk["cache_bytes"] <= 20 * MIB
@@ -170,7 +157,7 @@ def test_upkeep__its_worker_is_killed__another_cleans(repo, hub, make_mirror):
     for name in FILES:
         assert mirror.get(path_of(name))[0] == 200
 
-    wait_until(lambda: cached_bytes(mirror) <= 20 * MIB)
+    wait_until(lambda: mirror.cached_bytes() <= 20 * MIB)
 
 
 def holders(path):

@@ -10,7 +10,6 @@ import sys
 import threading
 from pathlib import Path
 
-import psutil
 import pytest
 
 from dingospeed.testing import Generated
@@ -63,21 +62,6 @@ class Day:
         command = [sys.executable, "-c", PROGRAM, *arguments, "--config", config]
         return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
-    def cached_bytes(self):
-        blobs = (self.mirror.repos / "blobs").glob("??/*")
-        return sum(path.stat().st_blocks * 512 for path in blobs if path.exists())
-
-    def upkeep(self):
-        """The pid of the worker that does the upkeep."""
-        for worker in self.mirror.workers():
-            if any(file.path.endswith("run/upkeep") for file in psutil.Process(worker.pid).open_files()):
-                return worker.pid
-        return None
-
-    def metric(self, name):
-        lines = self.mirror.get("/metrics")[2].decode().splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
-
 
 @pytest.fixture
 def day(hub, make_mirror):
@@ -111,18 +95,18 @@ def test_day__fill_clean_kill_break_mount_verify(day, hub, tmp_path):
 
     # Morning: everybody comes at once, and more is fetched than there is room for.
     day.begin_load()
-    wait_until(lambda: day.metric("dingospeed_cleaned_bytes_total") > 0, "cleaning under load")
+    wait_until(lambda: mirror.metric("dingospeed_cleaned_bytes_total") > 0, "cleaning under load")
 
     # The worker that cleans dies; another goes on with it.
-    killed = day.upkeep()
+    killed = mirror.upkeep()
     os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: day.upkeep() not in (None, killed), "another to take over")
-    cleaned, served = day.metric("dingospeed_cleaned_bytes_total"), day.downloads
-    wait_until(lambda: day.metric("dingospeed_cleaned_bytes_total") > cleaned, "more cleaning")
+    wait_until(lambda: mirror.upkeep() not in (None, killed), "another to take over")
+    cleaned, served = mirror.metric("dingospeed_cleaned_bytes_total"), day.downloads
+    wait_until(lambda: mirror.metric("dingospeed_cleaned_bytes_total") > cleaned, "more cleaning")
     wait_until(lambda: day.downloads > served + len(REPOS), "more downloads")
     day.end_load()
     assert day.wrong == []
-    wait_until(lambda: day.cached_bytes() <= HIGH, "room")
+    wait_until(lambda: mirror.cached_bytes() <= HIGH, "room")
 
     # Noon: the outside is away for a while. An alert when it goes, and one when it is back.
     asked = iter(range(1_000_000))
@@ -153,8 +137,8 @@ def test_day__fill_clean_kill_break_mount_verify(day, hub, tmp_path):
     # Evening: is all of it right, and does it add up?
     verified = day.run("verify")
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    assert day.metric("dingospeed_content_mismatches_total") == 0
-    assert day.metric("dingospeed_sealed_blobs_total") >= len(REPOS)
+    assert mirror.metric("dingospeed_content_mismatches_total") == 0
+    assert mirror.metric("dingospeed_sealed_blobs_total") >= len(REPOS)
     shown = json.loads(day.run("status", "--server", mirror.url, "--json").stdout)
     # A worker that is killed takes its last seconds with it.
     assert shown["traffic"]["requests"] > len(REPOS)
