@@ -28,12 +28,14 @@ class RedisServer:
         self.port = free_port()
         self.url = f"redis://{host}:{self.port}/0"
         self.client: Any = library.Redis(host=host, port=self.port, decode_responses=True)
+        self.ports = {"port": self.port}
         self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="dingospeed-redis-")
         self.process: Any = None
 
     def start(self):
-        listen = f"--port {self.port} --bind {self.host} --protected-mode no"
+        ports = " ".join(f"--{name} {port}" for name, port in self.ports.items())
+        listen = f"{ports} --bind {self.host} --protected-mode no"
         options = f"{listen} --dir {self._folder.name} --appendonly no --save"
         command = ["redis-server", *options.split(), "", *self._options]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

@@ -26,7 +26,8 @@ def nodes(as_json: bool, **options: Any) -> None:
         click.echo("This mirror is in no group: cluster.redis_url is not set.")
         return
     if not told["is_current"]:
-        click.echo("Redis does not answer: this is what was known last.", err=True)
+        why = f" ({told['trouble']})" if told["trouble"] else ""
+        click.echo(f"Redis does not answer{why}: this is what was known last.", err=True)
     print_table(_COLUMNS, (_node(node, told["id"]) for node in told["nodes"]))
 
 

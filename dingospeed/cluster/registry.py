@@ -125,6 +125,11 @@ class Registry:
         """Whether this worker is the one that speaks for its node."""
         return self._right is not None
 
+    @property
+    def trouble(self) -> str:
+        """Why Redis does not answer; "" when it does."""
+        return self._link.trouble
+
     def others(self) -> list[Member]:
         """The members but this node."""
         return [member for member in self.snapshot.members if member.id != self.id]

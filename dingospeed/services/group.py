@@ -103,6 +103,7 @@ class Group:
         return {
             "id": self.registry.id,
             "is_current": self.registry.is_current,
+            "trouble": self.registry.trouble,
             "nodes": alive + lost,
             # In the hour that is running and the one before.
             "traffic": [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Blueprint, Response
 
 from dingospeed.web import replies
@@ -16,6 +18,5 @@ def nodes() -> Response:
     """``{"id": null}`` for a node of its own; for administrators."""
     check_admin()
     group = services().group
-    return replies.as_json(
-        {"id": None, "is_current": True, "nodes": [], "traffic": []} if group is None else group.told()
-    )
+    alone: dict[str, Any] = {"id": None, "is_current": True, "trouble": "", "nodes": [], "traffic": []}
+    return replies.as_json(alone if group is None else group.told())

@@ -39,7 +39,7 @@ def test_group__one_is_killed_and_one_stopped__told_apart_and_joined_again(hub, 
 
 def test_nodes__of_a_mirror_on_its_own__says_so(mirror):
     assert "in no group" in mirror.command("nodes")
-    assert seen(mirror) == {"id": None, "is_current": True, "nodes": [], "traffic": []}
+    assert seen(mirror) == {"id": None, "is_current": True, "trouble": "", "nodes": [], "traffic": []}
 
 
 def test_mirror__on_its_own__never_imports_redis(tmp_path):
