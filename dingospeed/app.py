@@ -78,10 +78,10 @@ def create_app(settings: Settings) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = _MAX_REQUEST_BYTES
     paths.install(app)
     parts = connect(settings)
-    install_services(app, parts, Transfers(parts.metrics, parts.watch))
+    install_services(app, parts, Transfers(parts.ground.metrics, parts.upkeep.watch))
     for part in _PARTS:
         app.register_blueprint(part.blueprint)
-    requests.install(app, parts.metrics, is_logged=settings.log.access)
+    requests.install(app, parts.ground.metrics, is_logged=settings.log.access)
     app.before_request(cors.preflight)
     app.before_request(auth.check_listener)
     app.before_request(gate.check)
@@ -92,7 +92,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_error_handler(HTTPException, _not_routed)
     app.register_error_handler(Exception, _unforeseen)
     app.after_request(_sign)
-    PrometheusMetrics(app, path=None, registry=parts.registry, group_by="endpoint")
+    PrometheusMetrics(app, path=None, registry=parts.ground.registry, group_by="endpoint")
     return app
 
 

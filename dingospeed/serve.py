@@ -160,7 +160,7 @@ class _Hooks:
             sys.stdout.write(self._ready_text)
             sys.stdout.flush()
         if (parts := _parts(worker)) is not None:
-            parts.warm_up.tokens.share(self._key)
+            parts.upkeep.warm_up.tokens.share(self._key)
             parts.start(lambda: worker.alive)
 
     def worker_exit(self, arbiter: Any, worker: Any) -> None:

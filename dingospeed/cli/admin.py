@@ -19,6 +19,6 @@ def admin_token(config: str | None, **options: Any) -> None:
     """
     settings = settings_for(config, options)
 
-    from dingospeed.services import admin_token_of
+    from dingospeed.services.admission import admin_token_of
 
     click.echo(admin_token_of(settings, Layout(settings.cache.repos)))

@@ -187,7 +187,7 @@ class _Here:
         from dingospeed.services import connect
 
         parts = connect(settings_for(options["config"], options))
-        self._warmups, self._runner = parts.warm_up.warmups, parts.warm_up.runner
+        self._warmups, self._runner = parts.upkeep.warm_up.warmups, parts.upkeep.warm_up.runner
 
     def plan(self, wish: Told) -> Told:
         wanted, caller = _understood(wish)

@@ -214,6 +214,10 @@ class Download(Section):
         default="never", description='"never", "always" or a share of the file between 0 and 1'
     )
 
+    @property
+    def segment_bytes(self) -> int:
+        return self.block_bytes * self.segment_blocks
+
     @field_validator("block_bytes")
     @classmethod
     def _power_of_two(cls, block_bytes: int) -> int:

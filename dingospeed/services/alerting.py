@@ -4,35 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 from dingospeed.config import Settings
-from dingospeed.store.documents import Documents
-from dingospeed.store.layout import Layout
+from dingospeed.services.ground import Ground
+from dingospeed.services.group import Group
 from dingospeed.store.usage import disk_of
 from dingospeed.upkeep import troubles
 from dingospeed.upkeep.alerts import Alerts, Courier
 from dingospeed.upkeep.board import Board
-from dingospeed.upkeep.jobs import Job
-from dingospeed.upkeep.timetable import Timetable
+from dingospeed.upkeep.jobs import JobStore
 from dingospeed.upkeep.troubles import Trouble, Troubles
 from dingospeed.upstream.webhooks import Webhook
 
 
-def alerts_of(
-    settings: Settings,
-    *,
-    layout: Layout,
-    documents: Documents,
-    board: Board,
-    jobs: Callable[[], Iterable[Job]],
-    nodes: Callable[[], Iterable[dict[str, Any]]],
-    timetable: Timetable,
-) -> Alerts:
-    """Made, and put on the *timetable*."""
-    wanted = settings.alerts
+def alerts_of(ground: Ground, board: Board, jobs: JobStore, group: Group | None) -> Alerts:
+    """Made, and put on the timetable."""
+    wanted, layout = ground.settings.alerts, ground.layout
 
     def of_board(before: Troubles) -> Iterable[Trouble]:
         sheets, now = board.sheets(), time.time()
@@ -45,24 +34,24 @@ def alerts_of(
             of_board,
             lambda before: troubles.of_disk(disk_of(layout.root), wanted.disk_percent),
             lambda before: troubles.of_content(layout.run, time.time()),
-            lambda before: troubles.of_jobs(jobs(), time.time()),
-            lambda before: troubles.of_nodes(nodes()),
+            lambda before: troubles.of_jobs(jobs.all(), time.time()),
+            lambda before: troubles.of_nodes(group.told()["nodes"] if group is not None else ()),
         ),
-        documents=documents,
+        documents=ground.documents,
         path=layout.alerts("troubles"),
         settle_s=wanted.settle_s,
     )
-    timetable.every(wanted.check_s, "look for troubles", alerts.check)
-    for webhook in webhooks_of(settings):
+    ground.timetable.every(wanted.check_s, "look for troubles", alerts.check)
+    for webhook in webhooks_of(ground.settings):
         courier = Courier(
             webhook=webhook,
             known=alerts.known,
-            documents=documents,
+            documents=ground.documents,
             path=layout.alerts(f"told-{webhook.id}"),
             remind_s=wanted.remind_s,
         )
         # Each in its own thread: a slow one holds up no other.
-        timetable.every(wanted.check_s, f"tell {webhook.label}", courier.tell)
+        ground.timetable.every(wanted.check_s, f"tell {webhook.label}", courier.tell)
     return alerts
 
 

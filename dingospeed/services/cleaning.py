@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from dingospeed.config import Settings
-from dingospeed.metrics import Metrics
+from dingospeed.services.ground import Ground
 from dingospeed.services.group import Group
-from dingospeed.store.documents import Documents
-from dingospeed.store.layout import Layout
 from dingospeed.upkeep.caretaker import LOOK_S, Caretaker
-from dingospeed.upkeep.timetable import Timetable
 
 
-def caretaker_of(
-    settings: Settings,
-    layout: Layout,
-    documents: Documents,
-    metrics: Metrics,
-    timetable: Timetable,
-    group: Group | None,
-) -> Caretaker:
-    """Made, and put on the *timetable*."""
+def caretaker_of(ground: Ground, group: Group | None) -> Caretaker:
+    """Made, and put on the timetable."""
 
     def news() -> object:
         """Another when the *group* is to be told what is kept: a pin came or went, or Redis was emptied."""
         if group is None:
             return None
-        folder = layout.pin("x").parent
+        folder = ground.layout.pin("x").parent
         return group.registry.snapshot.epoch, folder.stat().st_mtime_ns if folder.is_dir() else None
 
-    caretaker = Caretaker(settings=settings, layout=layout, documents=documents, metrics=metrics, news=news)
-    cleaning = settings.cleaning
+    caretaker = Caretaker(
+        settings=ground.settings,
+        layout=ground.layout,
+        documents=ground.documents,
+        metrics=ground.metrics,
+        news=news,
+    )
+    cleaning, timetable = ground.settings.cleaning, ground.timetable
     # Where nothing is ever cleaned, the figures can wait until all else has started.
     is_urgent = cleaning.high_water is not None or cleaning.older_than_s is not None
     timetable.every(min(LOOK_S, cleaning.interval_s), "cleaning", caretaker.look, at_once=is_urgent)

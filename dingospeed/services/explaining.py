@@ -11,10 +11,10 @@ def explain_of(settings: Settings) -> Explain:
     """Raises StoreError when the cache can not be used."""
     parts = connect(settings)
     return Explain(
-        layout=parts.layout,
-        rules=parts.repo_rules,
-        access=parts.access,
-        blobs=parts.blobs,
+        layout=parts.ground.layout,
+        rules=parts.knowledge.rules,
+        access=parts.knowledge.access,
+        blobs=parts.ground.blobs,
         ttl_s=settings.metadata.ttl_s,
-        is_offline=parts.lines.is_offline,
+        is_offline=parts.upstream.lines.is_offline,
     )

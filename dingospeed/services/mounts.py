@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-from dingospeed.config import Settings
-from dingospeed.flight.leases import Leases
-from dingospeed.mirror.metadata import Metadata
-from dingospeed.mirror.rules import RepoRules
-from dingospeed.mirror.trees import Trees
 from dingospeed.model import RepoRef
-from dingospeed.store.documents import Documents
-from dingospeed.store.layout import Layout
+from dingospeed.services.ground import Ground
+from dingospeed.services.knowledge import Knowledge
 from dingospeed.upkeep.mountbook import MountBook, Wanted
 from dingospeed.upkeep.mounts import Mounts
 from dingospeed.upkeep.uses import Uses
 from dingospeed.upkeep.warmup import Warmups
 
 
-def mounts_of(
-    settings: Settings,
-    *,
-    metadata: Metadata,
-    trees: Trees,
-    rules: RepoRules,
-    warmups: Warmups,
-    uses: Uses,
-    documents: Documents,
-    layout: Layout,
-    leases: Leases,
-) -> Mounts:
-    return Mounts(
+def mounts_of(ground: Ground, knowledge: Knowledge, warmups: Warmups, uses: Uses) -> Mounts:
+    """Made, and put on the timetable."""
+    settings = ground.settings
+    mounts = Mounts(
         public=settings.cache.public,
         named=[
             Wanted(RepoRef.parse(one.type, one.repo), one.revision, "settings", one.restricted)
             for one in settings.mounts.repos
         ],
         hot=settings.mounts.hot,
-        metadata=metadata,
-        trees=trees,
-        rules=rules,
+        metadata=knowledge.facts.metadata,
+        trees=knowledge.facts.trees,
+        rules=knowledge.rules,
         warmups=warmups,
         uses=uses,
-        book=MountBook(documents=documents, layout=layout, leases=leases),
-        layout=layout,
+        book=MountBook(documents=ground.documents, layout=ground.layout, leases=ground.leases),
+        layout=ground.layout,
     )
+    ground.timetable.every(settings.mounts.check_s, "mounts", mounts.refresh)
+    return mounts

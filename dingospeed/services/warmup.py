@@ -9,10 +9,10 @@ from functools import partial
 from dingospeed.config import Settings
 from dingospeed.config.warmup import Planned
 from dingospeed.flight.demand import Demand
-from dingospeed.flight.leases import Leases
-from dingospeed.mirror.files import Files
 from dingospeed.model import Caller, RepoRef
-from dingospeed.store.blobs import Blobs
+from dingospeed.services.ground import Ground
+from dingospeed.services.knowledge import Knowledge
+from dingospeed.services.reading import Reading
 from dingospeed.upkeep.fetching import Kitchen
 from dingospeed.upkeep.jobs import JobStore, Wish
 from dingospeed.upkeep.pace import Pace, RateLimit, budget_wait_s, minute_now, rate_at
@@ -37,32 +37,33 @@ class WarmUp:
 
 
 def warm_up_of(
-    settings: Settings,
-    *,
-    jobs: JobStore,
-    planner: Planner,
-    files: Files,
-    blobs: Blobs,
-    lines: Lines,
-    leases: Leases,
-    demand: Demand,
+    ground: Ground, lines: Lines, knowledge: Knowledge, reading: Reading, jobs: JobStore
 ) -> WarmUp:
-    tokens = Tokens()
+    """Made, and put on the timetable."""
+    settings, blobs, leases, tokens = ground.settings, ground.blobs, ground.leases, Tokens()
+    planner = Planner(
+        access=knowledge.access,
+        trees=knowledge.facts.trees,
+        metadata=knowledge.facts.metadata,
+        rules=knowledge.rules,
+    )
     kitchen = Kitchen(
-        files=files,
+        files=reading.ahead,
         blobs=blobs,
-        pace=_pace_of(settings, lines, demand),
-        segment_bytes=settings.download.block_bytes * settings.download.segment_blocks,
+        pace=_pace_of(settings, lines, reading.readers.demand),
+        segment_bytes=settings.download.segment_bytes,
         patience_s=settings.warmup.patience_s,
     )
-    return WarmUp(
+    warm_up = WarmUp(
         warmups=Warmups(jobs=jobs, planner=planner, blobs=blobs, tokens=tokens, claims=leases),
         runner=Runner(jobs=jobs, planner=planner, kitchen=kitchen, tokens=tokens, claims=leases),
         tokens=tokens,
     )
+    _schedule(settings, warm_up, ground.timetable)
+    return warm_up
 
 
-def schedule(settings: Settings, warm_up: WarmUp, timetable: Timetable) -> None:
+def _schedule(settings: Settings, warm_up: WarmUp, timetable: Timetable) -> None:
     """Have jobs run, and those of the settings begun in their time."""
     timetable.every(_LOOK_EVERY_S, "warm-up", warm_up.runner.begin_all)
     for planned in settings.warmup.jobs:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dingospeed.metrics import Metrics, shared_folder
-from dingospeed.store.documents import Documents
+from dingospeed.metrics import shared_folder
+from dingospeed.services.ground import Ground
 from dingospeed.store.keys import own_key
-from dingospeed.store.layout import Layout
 from dingospeed.upkeep.board import Board
-from dingospeed.upkeep.jobs import Job
+from dingospeed.upkeep.jobs import JobStore
 from dingospeed.upkeep.levels import Levels
 from dingospeed.upkeep.pseudonyms import Pseudonyms
 from dingospeed.upkeep.pulse import Pulse
-from dingospeed.upkeep.timetable import Timetable
 from dingospeed.upkeep.traffic import Traffic
 from dingospeed.upkeep.vitals import Vitals
 from dingospeed.upstream.lines import Lines
@@ -41,17 +38,9 @@ class Watch:
     listeners: threading.BoundedSemaphore
 
 
-def watch_of(
-    *,
-    metrics: Metrics,
-    layout: Layout,
-    documents: Documents,
-    lines: Lines,
-    timetable: Timetable,
-    jobs: Callable[[], Iterable[Job]],
-    fetched: Callable[[], int],
-) -> Watch:
-    traffic = Traffic(folder=layout.traffic, documents=documents, fetched=fetched)
+def watch_of(ground: Ground, lines: Lines, jobs: JobStore) -> Watch:
+    layout, documents, metrics = ground.layout, ground.documents, ground.metrics
+    traffic = Traffic(folder=layout.traffic, documents=documents, fetched=lambda: metrics.fetched_bytes)
 
     def facts() -> dict[str, Any]:
         return {"lag": asdict(pulse.lag), "lines": [_lasting(line) for line in lines.snapshot()]}
@@ -64,12 +53,12 @@ def watch_of(
         vitals.show(pulse.lag)
 
     pulse = Pulse(on_beat=beat, at_end=board.close, observe=metrics.hub_lag.observe)
-    timetable.every(_FORGET_EVERY_S, "forget old traffic", traffic.forget_old)
+    ground.timetable.every(_FORGET_EVERY_S, "forget old traffic", traffic.forget_old)
     return Watch(
         board=board,
         pulse=pulse,
         pseudonyms=Pseudonyms(salt=own_key(layout.key("salt"))),
-        levels=Levels(metrics=metrics, root=layout.root, jobs=jobs),
+        levels=Levels(metrics=metrics, root=layout.root, jobs=jobs.all),
         listeners=threading.BoundedSemaphore(_MOST_LISTENERS),
     )
 

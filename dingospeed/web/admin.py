@@ -24,7 +24,7 @@ def healthz() -> Response:
 @blueprint.get("/-/readyz")
 def readyz() -> Response:
     """200 while the cache can be written; an upstream that is away does not matter."""
-    if not os.access(services().layout.run, os.W_OK | os.X_OK):
+    if not os.access(services().ground.layout.run, os.W_OK | os.X_OK):
         return replies.as_json({"status": "cache not writable"}, status=503)
     return replies.as_json({"status": "ready"})
 
@@ -32,8 +32,8 @@ def readyz() -> Response:
 @blueprint.get("/metrics")
 def metrics() -> Response:
     """For Prometheus: all workers added up."""
-    registry = services().registry
-    services().watch.levels.show()
+    registry = services().ground.registry
+    services().upkeep.watch.levels.show()
     if shared_folder() is not None:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

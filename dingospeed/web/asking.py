@@ -72,7 +72,7 @@ def _deadline() -> float:
 
 def address() -> str:
     """Where the request comes from, past all trusted proxies; "" when one of them tells nonsense."""
-    trusted = services().settings.server.trusted_proxies
+    trusted = services().ground.settings.server.trusted_proxies
     found = request.remote_addr or ""
     told = request.headers.get("X-Forwarded-For", "")
     for hop in reversed(told.split(",") if told else []):
@@ -84,7 +84,7 @@ def address() -> str:
 
 def is_from_trusted_proxy() -> bool:
     """Whether the connection itself comes from one of the configured proxies."""
-    return _is_trusted(request.remote_addr or "", services().settings.server.trusted_proxies)
+    return _is_trusted(request.remote_addr or "", services().ground.settings.server.trusted_proxies)
 
 
 def request_id() -> str:

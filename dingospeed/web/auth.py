@@ -58,7 +58,7 @@ def check_listener() -> None:
 
 def is_administered_here() -> bool:
     """Whether administration is answered at the address that the request came to."""
-    bind = services().settings.admin.bind
+    bind = services().ground.settings.admin.bind
     if bind is None:
         return True
     connection = request.environ.get("gunicorn.socket")
@@ -87,4 +87,4 @@ def check_admin() -> None:
 
 def is_admin_token(token: str) -> bool:
     """Compared in constant time."""
-    return hmac.compare_digest(token.encode("utf-8", "replace"), services().admin_token.encode())
+    return hmac.compare_digest(token.encode("utf-8", "replace"), services().admission.admin_token.encode())

@@ -26,7 +26,7 @@ _HEADERS = ("Accept", "Content-Type", "Content-Encoding")
 
 @blueprint.route("/<path:rest>", methods=["POST", "PUT", "PATCH", "DELETE"])
 def change(rest: str) -> Response:
-    changes = services().changes
+    changes = services().answers.changes
     if changes is None:
         raise Forbidden(READ_ONLY)
     paths.path_of(request.path.strip("/"))
@@ -35,7 +35,7 @@ def change(rest: str) -> Response:
     try:
         asked = _asked()
         for repo in asked.repos():
-            services().repo_rules.check_served(repo)
+            services().knowledge.rules.check_served(repo)
         answer = changes.make(asked, caller(), own_url=own_url())
     finally:
         _PLACES.release()

@@ -22,7 +22,7 @@ _OF_API = re.compile(rf"/api/(?:resolve-cache/)?([^/]+)/({paths.ID})(?=/|\Z)")
 
 def check() -> None:
     """Raises NotServedHere for a repo that this mirror does not serve, whatever is asked about it."""
-    rules = services().repo_rules
+    rules = services().knowledge.rules
     for repo in _repos_asked():
         rules.check_served(repo, *_perhaps_meant(repo))
 

@@ -28,7 +28,7 @@ def jobs() -> Response:
     """All jobs, the latest first, and a form for a new one; without it for the page that shows them."""
     if auth.session() is None:
         return go_to("/-/login")
-    return _page() if not is_part() else page("parts/jobs.html", jobs=services().desk.all())
+    return _page() if not is_part() else page("parts/jobs.html", jobs=services().upkeep.desk.all())
 
 
 @blueprint.post(_PAGE)
@@ -43,7 +43,7 @@ def begin() -> Response:
         wish = checked_as(
             WarmUpAsked, {name: value for name, value in {**asked, **patterns}.items() if value}
         )
-        services().desk.begin(wish.wish(), wish.caller(), wish.nodes)
+        services().upkeep.desk.begin(wish.wish(), wish.caller(), wish.nodes)
     except DingospeedError as error:
         status = 422 if error.status < 500 else error.status
         return _page(error=public_message(error), status=status)
@@ -58,12 +58,12 @@ def change(job_id: str, act: str) -> Response:
         raise BadRequest(f"A job can be told to {', '.join(_ACTS)}")
     # It may have ended meanwhile; the page is about to show that.
     with suppress(NotNow):
-        services().desk.act(job_id, _ACTS[act])
+        services().upkeep.desk.act(job_id, _ACTS[act])
     return Response(status=204, headers=_CHANGED) if is_part() else go_to(_PAGE)
 
 
 def _page(*, error: str = "", status: int = 200) -> Response:
-    all_jobs = services().desk.all()
+    all_jobs = services().upkeep.desk.all()
     is_grouped = services().group is not None
     return page(
         "jobs.html", status=status, jobs=all_jobs, error=error, form=request.form, is_grouped=is_grouped

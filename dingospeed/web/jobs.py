@@ -57,7 +57,7 @@ class ResumeAsked(Asked):
 @blueprint.get("/-/jobs")
 def all_jobs() -> Response:
     check_admin()
-    return replies.as_json({"jobs": [told(job) for job in services().desk.all()]})
+    return replies.as_json({"jobs": [told(job) for job in services().upkeep.desk.all()]})
 
 
 @blueprint.post("/-/jobs")
@@ -66,7 +66,7 @@ def create() -> Response:
     check_admin()
     asked = body_as(WarmUpAsked)
     with _about(asked.repo):
-        job, is_new = services().desk.begin(asked.wish(), asked.caller(), asked.nodes)
+        job, is_new = services().upkeep.desk.begin(asked.wish(), asked.caller(), asked.nodes)
     response = replies.as_json(told(job), status=201 if is_new else 200)
     response.headers["Location"] = f"/-/jobs/{job.id}"
     return response
@@ -77,7 +77,7 @@ def plan() -> Response:
     """What a job would fetch; nothing is fetched."""
     check_admin()
     asked = body_as(WarmUpAsked)
-    desk = services().desk
+    desk = services().upkeep.desk
     with _about(asked.repo):
         planned = desk.plan(asked.wish(), asked.caller(), asked.nodes)
     return replies.as_json(planned.told(desk.held(planned)))
@@ -86,13 +86,13 @@ def plan() -> Response:
 @blueprint.get("/-/jobs/<job_id>")
 def show(job_id: str) -> Response:
     check_admin()
-    return replies.as_json(told(services().desk.get(job_id)))
+    return replies.as_json(told(services().upkeep.desk.get(job_id)))
 
 
 @blueprint.post("/-/jobs/<job_id>/pause")
 def pause(job_id: str) -> Response:
     check_admin()
-    return replies.as_json(told(services().desk.act(job_id, Act.PAUSE)))
+    return replies.as_json(told(services().upkeep.desk.act(job_id, Act.PAUSE)))
 
 
 @blueprint.post("/-/jobs/<job_id>/resume")
@@ -100,13 +100,13 @@ def resume(job_id: str) -> Response:
     check_admin()
     asked = body_as(ResumeAsked)
     token = asked.token.get_secret_value() if asked.token is not None else None
-    return replies.as_json(told(services().desk.act(job_id, Act.RESUME, token=token)))
+    return replies.as_json(told(services().upkeep.desk.act(job_id, Act.RESUME, token=token)))
 
 
 @blueprint.post("/-/jobs/<job_id>/cancel")
 def cancel(job_id: str) -> Response:
     check_admin()
-    return replies.as_json(told(services().desk.act(job_id, Act.CANCEL)))
+    return replies.as_json(told(services().upkeep.desk.act(job_id, Act.CANCEL)))
 
 
 @blueprint.get("/-/jobs/<job_id>/events")
@@ -114,12 +114,12 @@ def events(job_id: str) -> Response:
     """Server-sent events, one whenever the job has changed, until it is over."""
     check_admin()
     parts = services()
-    first = parts.desk.get(job_id)
-    if not parts.watch.listeners.acquire(blocking=False):
+    first = parts.upkeep.desk.get(job_id)
+    if not parts.upkeep.watch.listeners.acquire(blocking=False):
         raise TooManyListeners()
     # nginx would collect them until its buffer is full.
     headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-cache, no-transform"}
-    stream = _Following(parts.desk, first, parts.watch)
+    stream = _Following(parts.upkeep.desk, first, parts.upkeep.watch)
     return Response(stream, headers=headers, content_type="text/event-stream; charset=utf-8")
 
 

@@ -40,7 +40,7 @@ class TooManyAtOnce(Refusal):
 def open_gate() -> None:
     """Before each request but those for us alone. Raises TooManyAtOnce."""
     if not request.path.startswith(_OURS):
-        g.question_place = _place(services().question_places)
+        g.question_place = _place(services().admission.question_places)
 
 
 def close_gate(error: BaseException | None) -> None:
@@ -55,7 +55,7 @@ def transfer_place() -> Lease | None:
 
     Raises TooManyAtOnce.
     """
-    return _place(services().transfer_places)
+    return _place(services().admission.transfer_places)
 
 
 def _place(places: Places | None) -> Lease | None:

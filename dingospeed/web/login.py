@@ -62,7 +62,7 @@ def leave() -> Response:
 
 def _is_right(token: str) -> bool:
     """Whether *token* is the admin token, told to one at a time. Raises TooManyAttempts."""
-    lease = services().leases.acquire(f"login-{_network()}", timeout_s=_PATIENCE_S)
+    lease = services().ground.leases.acquire(f"login-{_network()}", timeout_s=_PATIENCE_S)
     if lease is None:
         raise TooManyAttempts()
     with lease:

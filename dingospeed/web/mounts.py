@@ -39,7 +39,7 @@ def mount() -> Response:
     asked = body_as(MountAsked)
     wanted = Wanted(RepoRef.parse(asked.type, asked.repo), asked.revision, "command", asked.restricted)
     try:
-        services().mounts.mount(wanted)
+        services().upkeep.mounts.mount(wanted)
     except Refusal as refusal:
         raise Unfit(asked.repo, refusal) from refusal
     return replies.as_json(_told())
@@ -48,10 +48,10 @@ def mount() -> Response:
 @blueprint.delete("/-/mounts/<kind>/<id:id>")
 def unmount(kind: str, id: str) -> Response:
     check_admin()
-    services().mounts.unmount(paths.repo_of_api(kind, id))
+    services().upkeep.mounts.unmount(paths.repo_of_api(kind, id))
     return replies.as_json(_told())
 
 
 def _told() -> dict[str, object]:
-    mounts = services().mounts
+    mounts = services().upkeep.mounts
     return {"public": str(mounts.public), "mounts": mounts.told()}

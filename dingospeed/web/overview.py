@@ -20,11 +20,11 @@ _WORSE = ("healthy", "suspect", "probing", "down")
 
 def moving(parts: Services) -> dict[str, Any]:
     """All that changes by itself, for `parts/overview.html`."""
-    sheets, traffic = parts.watch.board.sheets(), parts.watch.board.traffic()
+    sheets, traffic = parts.upkeep.watch.board.sheets(), parts.upkeep.watch.board.traffic()
     live = live_transfers(sheets)
     group = parts.group.told() if parts.group is not None else None
     return {
-        "troubles": [known for known in parts.alerts.known().values() if known.is_open],
+        "troubles": [known for known in parts.upkeep.alerts.known().values() if known.is_open],
         "live": live[:_LIVE_SHOWN],
         "live_count": sum(sheet.live for sheet in sheets),
         "live_rate": sum(transfer["rate"] for transfer in live),
@@ -32,12 +32,12 @@ def moving(parts: Services) -> dict[str, Any]:
         "chart": chart_of(traffic["hours"]),
         "top_repos": traffic["repos"][:_TOP_SHOWN],
         "top_clients": traffic["clients"][:_TOP_SHOWN],
-        "jobs": shown_jobs(parts.desk.all()),
-        "mounts": parts.mounts.told(),
-        "lines": lines_of_node(parts.lines.snapshot(), sheets),
-        "disk": disk_of(parts.layout.root),
-        "forecast": parts.disk_history.forecast(),
-        "repos_held": parts.catalogue.count(),
+        "jobs": shown_jobs(parts.upkeep.desk.all()),
+        "mounts": parts.upkeep.mounts.told(),
+        "lines": lines_of_node(parts.upstream.lines.snapshot(), sheets),
+        "disk": disk_of(parts.ground.layout.root),
+        "forecast": parts.upkeep.disk_history.forecast(),
+        "repos_held": parts.answers.catalogue.count(),
         "group": group,
         "picture": picture_of(group["nodes"], group["traffic"]) if group is not None else None,
     }

@@ -8,7 +8,8 @@ from flask import Blueprint, Response, request
 
 from dingospeed.errors import BadRequest, DingospeedError, Moved, Refusal, UpstreamError
 from dingospeed.model import Blob, FileMeta, RepoRef, Span, checked_path, checked_revision, is_commit, is_etag
-from dingospeed.services.group import Group, Lent
+from dingospeed.services.group import Group
+from dingospeed.services.lending import Lent
 from dingospeed.web import paths, replies
 from dingospeed.web.asking import flag, services
 from dingospeed.web.body import Body
@@ -36,7 +37,7 @@ def blob(etag: str) -> Response:
     """The bytes ``[start, stop)`` of a blob of ``size``. With ``type``, ``repo``, ``commit`` and ``path``
     they may be fetched from outside; without, only what is held is given.
     """
-    group, sender = _group(), _sender()
+    sender, metrics = _sender(), services().ground.metrics
     asked = request.args
     wanted, span = _wanted(etag, asked)
     meta = _meta(wanted, asked) if "repo" in asked else None
@@ -46,7 +47,7 @@ def blob(etag: str) -> Response:
         raise OutsideFailed(str(error)) from error
 
     def end(sent: int, error: BaseException | None) -> None:
-        group.metrics.peer_bytes.labels(sender, "sent").inc(sent)
+        metrics.peer_bytes.labels(sender, "sent").inc(sent)
 
     headers = {"Content-Length": str(len(span)), "Content-Type": "application/octet-stream"}
     return Response(Body(pieces, on_end=end), headers=headers, direct_passthrough=True)

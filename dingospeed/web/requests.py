@@ -79,7 +79,7 @@ def _teller(response: Response, cache: str) -> Callable[[int, float, str], None]
     fields: dict[str, Any] = {
         "id": request_id(),
         "address": address(),
-        "who": services().watch.pseudonyms.of(_token()),
+        "who": services().upkeep.watch.pseudonyms.of(_token()),
         "method": request.method,
         "path": sent_path(has_query=False),
         **_subject(),

@@ -54,7 +54,7 @@ class _Sending:
         return transfers().begin(self._opened, body, size, who=self._who, request_id=request_id())
 
     def pace(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
-        rate = services().settings.server.limits.transfer_bytes_per_s
+        rate = services().ground.settings.server.limits.transfer_bytes_per_s
         return pieces if rate is None else limits.paced(pieces, rate)
 
     def place_for_nginx(self) -> str | None:
@@ -63,7 +63,7 @@ class _Sending:
         Of an If-Range it would want an ETag of its own making.
         """
         if (
-            services().settings.server.accel != _ACCEL_NAME
+            services().ground.settings.server.accel != _ACCEL_NAME
             or request.headers.get(_ACCEL_HEADER) != _ACCEL_NAME
             or "If-Range" in request.headers
             or not is_from_trusted_proxy()

@@ -66,12 +66,12 @@ def end(response: Response) -> None:
 def _signer() -> URLSafeTimedSerializer:
     parts = services()
     return URLSafeTimedSerializer(
-        parts.session_key,
-        salt=hashlib.sha256(parts.admin_token.encode()).digest(),
+        parts.admission.session_key,
+        salt=hashlib.sha256(parts.admission.admin_token.encode()).digest(),
         signer_kwargs={"digest_method": hashlib.sha256},
     )
 
 
 def _cookie_name() -> str:
     """One name a cache: cookies know no ports, and two mirrors may run on one host."""
-    return "dingospeed-" + hashlib.sha256(services().session_key.encode()).hexdigest()[:8]
+    return "dingospeed-" + hashlib.sha256(services().admission.session_key.encode()).hexdigest()[:8]

@@ -25,10 +25,10 @@ def status() -> Response:
     parts = services()
     told = {
         "node": _node(parts),
-        "lines": parts.lines.snapshot(),
+        "lines": parts.upstream.lines.snapshot(),
         "disk": _disk(parts),
         "traffic": _traffic(parts),
-        "transfers": live_transfers(parts.watch.board.sheets()),
+        "transfers": live_transfers(parts.upkeep.watch.board.sheets()),
     }
     return replies.as_json(told)
 
@@ -37,15 +37,15 @@ def _node(parts: Services) -> dict[str, Any]:
     return {
         "version": __version__,
         "name": os.uname().nodename,
-        "workers": parts.settings.server.workers,
-        "is_offline": parts.lines.is_offline,
-        "cache": str(parts.layout.root),
+        "workers": parts.ground.settings.server.workers,
+        "is_offline": parts.upstream.lines.is_offline,
+        "cache": str(parts.ground.layout.root),
     }
 
 
 def _traffic(parts: Services) -> dict[str, Any]:
     """Of the last 24 hours. The rate of hits is of requests for files, null when there were none."""
-    hours = parts.watch.board.traffic()["hours"]
+    hours = parts.upkeep.watch.board.traffic()["hours"]
     total = {
         name: sum(hour[name] for hour in hours) for name in ("requests", "hits", "bytes", "fetched_bytes")
     }
@@ -53,7 +53,7 @@ def _traffic(parts: Services) -> dict[str, Any]:
 
 
 def _disk(parts: Services) -> dict[str, Any]:
-    disk, report = disk_of(parts.layout.root), parts.caretaker.last_report()
+    disk, report = disk_of(parts.ground.layout.root), parts.upkeep.caretaker.last_report()
     return {
         "size_bytes": disk.size_bytes,
         "free_bytes": disk.free_bytes,

@@ -27,21 +27,21 @@ _EVENTS = 600
 def transfers() -> Response:
     """What is under way on the node, and what ended last; the latest first."""
     check_admin()
-    return replies.as_json(_transfers(services().watch))
+    return replies.as_json(_transfers(services().upkeep.watch))
 
 
 @blueprint.get("/traffic")
 def traffic() -> Response:
     """The last 24 hours, hour by hour, and who had most of them."""
     check_admin()
-    return replies.as_json(services().watch.board.traffic())
+    return replies.as_json(services().upkeep.watch.board.traffic())
 
 
 @blueprint.get("/alerts")
 def alerts() -> Response:
     """What is wrong with the node, and since when."""
     check_admin()
-    known = services().alerts.known().values()
+    known = services().upkeep.alerts.known().values()
     told = [
         {**asdict(one.trouble), "since": one.since}
         for one in sorted(known, key=lambda one: one.since)
@@ -54,11 +54,11 @@ def alerts() -> Response:
 def events() -> Response:
     """Each second what /-/transfers tells, as an event named "transfers" (text/event-stream)."""
     check_admin()
-    if not services().watch.listeners.acquire(blocking=False):
+    if not services().upkeep.watch.listeners.acquire(blocking=False):
         raise TooManyListeners()
     # no-transform and X-Accel-Buffering: a proxy that gathers would deliver nothing for minutes.
     headers = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
-    stream = _Events(services().watch)
+    stream = _Events(services().upkeep.watch)
     return Response(stream, headers=headers, content_type="text/event-stream; charset=utf-8")
 
 

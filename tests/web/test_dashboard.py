@@ -119,7 +119,7 @@ def test_login__while_another_guess_from_the_same_address_is_slowed_down__waits_
 ):
     monkeypatch.setattr("dingospeed.web.login._PATIENCE_S", 0.05)
 
-    with app.parts.leases.try_acquire("login-127.0.0.1"):
+    with app.parts.ground.leases.try_acquire("login-127.0.0.1"):
         answer = log_in(browser)
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "10")
@@ -249,7 +249,7 @@ def test_overview__of_a_repo_that_is_mounted__shows_the_mount(browser, app, hub)
     log_in(browser)
     assert ">Mounts<" not in browser.get("/", headers=HTML).text
 
-    app.parts.mounts.mount(Wanted(RepoRef("models", "org", "model"), "main", "command", False))
+    app.parts.upkeep.mounts.mount(Wanted(RepoRef("models", "org", "model"), "main", "command", False))
 
     page = browser.get("/", headers=HTML).text
     assert ">Mounts<" in page
@@ -259,7 +259,7 @@ def test_overview__of_a_repo_that_is_mounted__shows_the_mount(browser, app, hub)
 def test_overview__of_a_file_with_markup_for_a_name__shows_it_as_text(browser, app, hub):
     hub.add_repo("models", "org/model").commit({"<img src=x onerror=alert(1)>.txt": b"a"})
     app.get("/org/model/resolve/main/%3Cimg%20src=x%20onerror=alert(1)%3E.txt")
-    app.parts.watch.board.beat()
+    app.parts.upkeep.watch.board.beat()
     log_in(browser)
 
     page = browser.get("/", headers=HTML).text

@@ -24,7 +24,7 @@ def browser(app):
 
 @pytest.fixture
 def warmups(app):
-    return app.parts.warm_up.warmups
+    return app.parts.upkeep.warm_up.warmups
 
 
 def post(browser, path, *, headers=None, **form):

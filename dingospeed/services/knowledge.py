@@ -1,0 +1,130 @@
+"""What is known of repos and who may have them, as the settings have it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from dingospeed.config import Settings
+from dingospeed.mirror import changes
+from dingospeed.mirror.absences import Absences
+from dingospeed.mirror.access import Access, AccessTimes
+from dingospeed.mirror.hearsay import Hearsay
+from dingospeed.mirror.metadata import Metadata
+from dingospeed.mirror.questions import Questions
+from dingospeed.mirror.rules import Globs, NodeToken, NodeTokenRule, RepoRules
+from dingospeed.mirror.together import Together
+from dingospeed.mirror.trees import Trees
+from dingospeed.model import RepoRef
+from dingospeed.services.ground import Ground
+from dingospeed.services.group import Group
+from dingospeed.sources.answers import Answers
+from dingospeed.store.keys import own_key
+from dingospeed.store.shelf import Shelf
+from dingospeed.upstream.lines import Lines
+
+# Refused callers: anybody can make up tokens, so only the latest are remembered.
+_DENIALS_KEPT, _DENIALS_KEPT_BYTES = 16_384, 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the Hub said, asked for *together*: of repos and revisions (*metadata*), of files (*trees*)."""
+
+    together: Together
+    metadata: Metadata
+    trees: Trees
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """*facts* may come from other nodes; those *for_peers* do not, and wait for no question that does.
+
+    *access* says which caller may have a repo, *rules* whether anybody may here.
+    *changed_at* tells when a repo was last changed through this node, in seconds since the epoch.
+    """
+
+    facts: Facts
+    for_peers: Facts
+    rules: RepoRules
+    access: Access
+    changed_at: Callable[[RepoRef], float]
+
+
+def knowledge_of(ground: Ground, lines: Lines, group: Group | None) -> Knowledge:
+    settings, documents, layout = ground.settings, ground.documents, ground.layout
+    node_token = NodeToken(
+        [NodeTokenRule(Globs(rule.repos), rule.networks) for rule in settings.access.node_token]
+    )
+    questions = Questions(lines=lines, node_token=node_token)
+    changed_at = partial(changes.changed_at, layout)
+    denials = Shelf(
+        documents=documents,
+        path_of=partial(layout.shelf, "denials"),
+        most=_DENIALS_KEPT,
+        most_bytes=_DENIALS_KEPT_BYTES,
+    )
+    absences = Absences(
+        shelf=denials,
+        salt=own_key(layout.key("salt")).encode(),
+        ttl_s=settings.access.denied_ttl_s,
+        changed_at=changed_at,
+    )
+    facts = _facts_of(ground, questions, absences, _hearsay_of(ground, group))
+    access = Access(
+        metadata=facts.metadata,
+        together=facts.together,
+        questions=questions,
+        documents=documents,
+        layout=layout,
+        times=AccessTimes(
+            allowed_s=settings.access.allowed_ttl_s,
+            denied_s=settings.access.denied_ttl_s,
+            offline_grace_s=settings.access.offline_grace_s,
+        ),
+        denials=denials,
+        node_token=node_token,
+    )
+    return Knowledge(
+        facts=facts,
+        for_peers=_facts_of(ground, questions, absences, hearsay=None),
+        rules=_rules_of(settings),
+        access=access,
+        changed_at=changed_at,
+    )
+
+
+def _facts_of(ground: Ground, questions: Questions, absences: Absences, hearsay: Hearsay | None) -> Facts:
+    together = Together(leases=ground.leases)
+    metadata = Metadata(
+        questions=questions,
+        documents=ground.documents,
+        layout=ground.layout,
+        together=together,
+        absences=absences,
+        ttl_s=ground.settings.metadata.ttl_s,
+        hearsay=hearsay,
+    )
+    trees = Trees(
+        questions=questions,
+        documents=ground.documents,
+        layout=ground.layout,
+        together=together,
+        wait_s=ground.settings.metadata.wait_tree_s,
+        hearsay=hearsay,
+    )
+    return Facts(together=together, metadata=metadata, trees=trees)
+
+
+def _hearsay_of(ground: Ground, group: Group | None) -> Hearsay | None:
+    """What is heard from other nodes instead of being asked outside; None in no group."""
+    if group is None:
+        return None
+    answers = Answers(neighbours=group.neighbours)
+    return Hearsay(answers=answers, documents=ground.documents, layout=ground.layout)
+
+
+def _rules_of(settings: Settings) -> RepoRules:
+    access = settings.access
+    return RepoRules(allow=access.allow, deny=access.deny, cache=access.cache, no_cache=access.no_cache)
