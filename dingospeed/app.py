@@ -42,12 +42,13 @@ from dingospeed.web import (
     status,
     watching,
 )
-from dingospeed.web.asking import install_services, own_prefix, request_id, sent_path
+from dingospeed.web.asking import asked, install_services, own_prefix, sent_path
 from dingospeed.web.transfers import Transfers
 
 log = logging.getLogger(__name__)
 
 _MAX_REQUEST_BYTES = 4 << 20
+_SIGNATURE = (("X-Content-Type-Options", "nosniff"), ("Access-Control-Allow-Origin", "*"))
 _PARTS = (
     resolve,
     raw,
@@ -92,8 +93,18 @@ def create_app(settings: Settings) -> Flask:
     app.register_error_handler(HTTPException, _not_routed)
     app.register_error_handler(Exception, _unforeseen)
     app.after_request(_sign)
-    PrometheusMetrics(app, path=None, registry=parts.ground.registry, group_by="endpoint")
+    _count_by_endpoint(
+        app, PrometheusMetrics(app, path=None, registry=parts.ground.registry, group_by="endpoint")
+    )
     return app
+
+
+def _count_by_endpoint(app: Flask, exporter: PrometheusMetrics) -> None:
+    """Leave to *exporter* what is "other" to our own metrics: nothing is counted twice."""
+    untracked = exporter.do_not_track()
+    for endpoint, view in app.view_functions.items():
+        if requests.kind_of(endpoint.rpartition(".")[0]) != requests.OTHER:
+            app.view_functions[endpoint] = untracked(view)
 
 
 class _App(Flask):
@@ -145,12 +156,12 @@ def _unforeseen(error: Exception) -> Response:
 
 def _sign(response: Response) -> Response:
     """What every answer carries: its id, and leave for browsers of any origin to read it."""
-    response.headers["X-Request-Id"] = request_id()
+    headers = response.headers
     # What one caller may have is nothing to keep for others; everybody asks us.
-    response.headers.setdefault("Cache-Control", "private, no-cache")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    is_offered = "X-Xet-Hash" in response.headers
+    headers.setdefault("Cache-Control", "private, no-cache")
+    headers.extend(_SIGNATURE)
+    is_offered = "X-Xet-Hash" in headers
     exposed = replies.EXPOSED_HEADERS + (",X-Xet-Hash" if is_offered else "")
-    response.headers["Access-Control-Expose-Headers"] = exposed
+    headers.add("Access-Control-Expose-Headers", exposed)
+    headers.add("X-Request-Id", asked().id)
     return response

@@ -131,5 +131,8 @@ def setup(level: str, format: Literal["text", "json"], *, stream: TextIO | None 
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    # What no line of ours tells is not looked up for each ("Optimization", Python's Logging HOWTO).
+    logging.logThreads = logging.logMultiprocessing = False
+    logging._srcfile = None
     # Its debug lines quote whole paths, and in those of webhooks and signed URLs are secrets.
     logging.getLogger("urllib3").setLevel(max(logging.INFO, root.level))

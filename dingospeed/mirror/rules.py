@@ -31,10 +31,14 @@ class Globs:
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
+        patterns = tuple(patterns)
+        self.are_none, self.are_all = not patterns, "*" in patterns
         each = ("".join(_WILD.get(char, re.escape(char)) for char in pattern) for pattern in patterns)
         self._pattern = re.compile("|".join(each) or r"(?!)", re.IGNORECASE)
 
     def match(self, repo: RepoRef) -> bool:
+        if self.are_all or self.are_none:
+            return self.are_all
         match = self._pattern.fullmatch
         return match(repo.id) is not None or match(str(repo)) is not None
 
@@ -52,6 +56,7 @@ class RepoRules:
     ) -> None:
         self._allow, self._deny = Globs(allow), Globs(deny)
         self._cache, self._no_cache = Globs(cache), Globs(no_cache)
+        self.serve_all = self._allow.are_all and self._deny.are_none
 
     def check_served(self, repo: RepoRef, *perhaps: RepoRef) -> None:
         """Raises NotServedHere for a repo that is not allowed, or that is or *perhaps* is a denied one."""

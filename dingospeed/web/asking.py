@@ -7,9 +7,11 @@ import time
 import uuid
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
+from typing import Any
 from urllib.parse import quote
 
-from flask import Flask, current_app, g, request
+from flask import Flask, Request, current_app, request
+from werkzeug.utils import cached_property
 
 from dingospeed.errors import BadRequest
 from dingospeed.mirror.together import PATIENCE_S
@@ -25,8 +27,48 @@ _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,8}\Z", re.ASCII)
 _SENT_AS_IS = "%/:@!$&'()*+,;=~-._[]"
 
 
+class Asked(Request):
+    """A request, and what follows from it alone, worked out once."""
+
+    def __init__(self, environ: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        super().__init__(environ, *args, **kwargs)
+        # By the monotonic clock.
+        self.began = time.monotonic()
+
+    @cached_property
+    def id(self) -> str:
+        """The client's own id of its request, as the Hub echoes it, else one of ours."""
+        sent = self.headers.get("X-Amzn-Trace-Id", "")
+        is_sane = 0 < len(sent) <= 128 and sent.isascii() and sent.isprintable()
+        return sent if is_sane else str(uuid.uuid4())
+
+    @cached_property
+    def address(self) -> str:
+        """Where it comes from, past all trusted proxies; "" when one of them tells nonsense."""
+        trusted = services().ground.settings.server.trusted_proxies
+        found = self.remote_addr or ""
+        told = self.headers.get("X-Forwarded-For", "")
+        for hop in reversed(told.split(",") if told else []):
+            if not _is_trusted(found, trusted):
+                break
+            found = hop.strip()
+        return found if _is_address(found) else ""
+
+    @cached_property
+    def bearer(self) -> str:
+        """The token in the Authorization header, "" when there is none."""
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else ""
+
+    @property
+    def deadline(self) -> float:
+        """When it is to be answered, by the monotonic clock; one for all questions that takes."""
+        return self.began + PATIENCE_S
+
+
 def install_services(app: Flask, parts: Services, watching: Transfers) -> None:
     """Put the mirror behind *app*."""
+    app.request_class = Asked
     app.extensions[_SERVICES] = parts
     app.extensions[_TRANSFERS] = watching
 
@@ -42,44 +84,28 @@ def transfers() -> Transfers:
     return found
 
 
+def asked() -> Asked:
+    """The request itself: who reads more than one thing of it saves the way through Flask's proxy."""
+    found: Asked = request._get_current_object()  # type: ignore[attr-defined]
+    return found
+
+
 def caller() -> Caller:
     """Who asks, by the token they sent. Raises BadRequest for a token that can be none."""
-    return named(bearer())
-
-
-def bearer() -> str:
-    """The token in the request's Authorization header, "" when there is none."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    return named(asked().bearer)
 
 
 def named(token: str) -> Caller:
     """Who asks and says that *token* is theirs, "" for nobody. Raises BadRequest for one that can be none."""
-    if not token:
-        return Caller(None, address(), _deadline())
-    if len(token) > _MAX_TOKEN or not token.isascii() or not token.isprintable():
+    if token and (len(token) > _MAX_TOKEN or not token.isascii() or not token.isprintable()):
         raise BadRequest("Not a token")
-    return Caller(token, address(), _deadline())
-
-
-def _deadline() -> float:
-    """When this request is to be answered, by the monotonic clock; one for all questions it takes."""
-    if "deadline" not in g:
-        g.deadline = time.monotonic() + PATIENCE_S
-    found: float = g.deadline
-    return found
+    now = asked()
+    return Caller(token or None, now.address, now.deadline)
 
 
 def address() -> str:
-    """Where the request comes from, past all trusted proxies; "" when one of them tells nonsense."""
-    trusted = services().ground.settings.server.trusted_proxies
-    found = request.remote_addr or ""
-    told = request.headers.get("X-Forwarded-For", "")
-    for hop in reversed(told.split(",") if told else []):
-        if not _is_trusted(found, trusted):
-            break
-        found = hop.strip()
-    return found if _is_address(found) else ""
+    """As Asked.address."""
+    return asked().address
 
 
 def is_from_trusted_proxy() -> bool:
@@ -88,13 +114,8 @@ def is_from_trusted_proxy() -> bool:
 
 
 def request_id() -> str:
-    """The client's own id of its request, as the Hub echoes it, else one of ours."""
-    if "request_id" not in g:
-        sent = request.headers.get("X-Amzn-Trace-Id", "")
-        is_sane = 0 < len(sent) <= 128 and sent.isascii() and sent.isprintable()
-        g.request_id = sent if is_sane else str(uuid.uuid4())
-    found: str = g.request_id
-    return found
+    """As Asked.id."""
+    return asked().id
 
 
 def own_url() -> str:

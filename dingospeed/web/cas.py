@@ -17,7 +17,7 @@ from dingospeed.mirror.files import OpenFile
 from dingospeed.mirror.xorbs import Term
 from dingospeed.model import Caller, FileMeta, Span
 from dingospeed.web import paths, replies
-from dingospeed.web.asking import bearer, caller, named, own_url, services
+from dingospeed.web.asking import asked, caller, named, own_url, services
 from dingospeed.web.sending import send, send_xorb
 
 blueprint = Blueprint("cas", __name__)
@@ -142,7 +142,7 @@ def _cas() -> Cas:
 
 def _planned(hash: str) -> tuple[FileMeta, list[Term], dict[str, Any], str]:
     """The file, what to fetch for the range asked, that in words of all versions, and the ticket for it."""
-    meta, ticket = _cas().find(bearer(), hash, named(""))
+    meta, ticket = _cas().find(asked().bearer, hash, named(""))
     span = replies.range_of(request.headers.get("Range"), meta.blob.size) or meta.blob.whole
     terms = xorbs.plan(meta.blob.size, span)
     told = {

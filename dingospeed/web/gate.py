@@ -23,6 +23,8 @@ _OF_API = re.compile(rf"/api/(?:resolve-cache/)?([^/]+)/({paths.ID})(?=/|\Z)")
 def check() -> None:
     """Raises NotServedHere for a repo that this mirror does not serve, whatever is asked about it."""
     rules = services().knowledge.rules
+    if rules.serve_all:
+        return
     for repo in _repos_asked():
         rules.check_served(repo, *_perhaps_meant(repo))
 

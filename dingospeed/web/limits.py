@@ -39,8 +39,9 @@ class TooManyAtOnce(Refusal):
 
 def open_gate() -> None:
     """Before each request but those for us alone. Raises TooManyAtOnce."""
-    if not request.path.startswith(_OURS):
-        g.question_place = _place(services().admission.question_places)
+    places = services().admission.question_places
+    if places is not None and not request.path.startswith(_OURS):
+        g.question_place = _place(places)
 
 
 def close_gate(error: BaseException | None) -> None:

@@ -12,7 +12,8 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from flask import Response, request
+from flask import Response
+from werkzeug.datastructures import Headers
 
 from dingospeed.errors import (
     DingospeedError,
@@ -26,6 +27,7 @@ from dingospeed.errors import (
 from dingospeed.mirror.files import OpenFile
 from dingospeed.mirror.xorbs import Block, pack
 from dingospeed.model import FileMeta, Piece, Span
+from dingospeed.web.asking import asked
 from dingospeed.web.body import Body, OnEnd
 
 EXPOSED_HEADERS = (
@@ -79,7 +81,7 @@ def file(opened: OpenFile, sending: Sending) -> Response:
     Raises RangeNotSatisfiable, and what reading raises:
     the first bytes are waited for, so that what goes wrong before them still has a status.
     """
-    meta = opened.meta
+    meta, request = opened.meta, asked()
     headers = {**_file_headers(meta), "X-Cache": opened.cache}
     if request.if_none_match.contains_weak(meta.blob.etag):
         return Response(status=304, headers=headers)
@@ -130,15 +132,23 @@ def _content(
         status = 206
     span = span or Span(0, size)
     headers["Content-Length"] = str(len(span))
-    if request.method == "HEAD":
-        return Response(status=status, headers=headers)
+    if asked().method == "HEAD":
+        return _Content(status=status, headers=headers)
     body = Body(sending.pace(primed(read(span))))
     body.when_ended(sending.begin(body, len(span)))
-    return Response(body, status, headers=headers, direct_passthrough=True)
+    return _Content(body, status, headers=headers, direct_passthrough=True)
+
+
+class _Content(Response):
+    """A file, or a part of one: its headers are complete, and are not gone through once more."""
+
+    def get_wsgi_headers(self, environ: dict[str, Any]) -> Headers:
+        return self.headers
 
 
 def _range_asked(size: int) -> Span | None:
     """As `range_of`; no range of HEAD counts."""
+    request = asked()
     return range_of(request.headers.get("Range"), size) if request.method == "GET" else None
 
 
@@ -170,7 +180,7 @@ def _may_serve(span: Span, opened: OpenFile) -> bool:
     An ``If-Range`` of other content asks for all. And who resumes a file of which wrong bytes
     went out is made to start over, because the rest, though right, would complete a wrong file.
     """
-    condition = request.headers.get("If-Range", "").strip()
+    condition = asked().headers.get("If-Range", "").strip()
     if condition and condition.removeprefix("W/").strip('"') != opened.meta.blob.etag:
         return False
     is_resuming = span.start > 0 and span.stop == opened.meta.blob.size

@@ -64,6 +64,9 @@ def test_metrics__a_file_cold_and_warm__all_of_it_is_counted(mirror, shared_hub)
     for (name, label, wanted), number in expected.items():
         assert value(mirror, name, **({label: wanted} if label else {})) == number, name
     assert before == {"dingospeed_served_bytes_total": 0}
+    # Nothing is counted twice: the exporter has what is no file and no question.
+    assert value(mirror, "flask_http_request_total", status="404") == 0
+    assert value(mirror, "flask_http_request_duration_seconds_count", endpoint="admin.metrics") > 0
     # Two segments, at least: one request each.
     assert value(mirror, "dingospeed_fills_total", result="complete") == 2
     assert value(mirror, "dingospeed_upstream_calls_total", line=line, bucket="api", result="answer") > 0
