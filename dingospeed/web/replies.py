@@ -48,8 +48,11 @@ def as_json(value: Any, *, commit: str | None = None, status: int = 200) -> Resp
 
 
 def _compact(value: Any) -> bytes:
-    """*value* as JSON; a long list in parts, so that others get their turn between."""
-    if not isinstance(value, list) or len(value) <= _LIST_PART:
+    """*value* as JSON; long lists, also in an object, in parts, so that others get their turn between."""
+    if isinstance(value, dict) and any(map(_is_long, value.values())):
+        members = (_compact(name) + b":" + _compact(part) for name, part in value.items())
+        return b"{" + b",".join(members) + b"}"
+    if not _is_long(value):
         # Half of a surrogate pair is JSON, and no UTF-8.
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     parts = []
@@ -57,6 +60,10 @@ def _compact(value: Any) -> bytes:
         parts.append(_compact(value[start : start + _LIST_PART])[1:-1])
         time.sleep(0)
     return b"[" + b",".join(parts) + b"]"
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > _LIST_PART
 
 
 class Sending(Protocol):

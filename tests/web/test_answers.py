@@ -259,14 +259,23 @@ def test_refs__only_the_other_list_is_known__serves_offline(hub, repo, app, make
     assert "pullRequests" not in answer.json
 
 
-def test_as_json__long_list_and_half_a_surrogate_pair__is_compact_json(app):
-    value = [{"path": f"ü{index}\ud800"} for index in range(5_000)]
+@pytest.mark.parametrize("name", ["", "siblings"], ids=["alone", "in an object"])
+def test_as_json__long_list_and_half_a_surrogate_pair__is_compact_json_and_others_get_turns(
+    app, monkeypatch, name
+):
+    turns: list[float] = []
+    monkeypatch.setattr("dingospeed.web.replies.time.sleep", turns.append)
+
+    def value(mark):
+        files = [{"path": f"ü{index}{mark}"} for index in range(5_000)]
+        return {"sha": f"1{mark}", name: files, "gated": False} if name else files
 
     with app.flask.test_request_context():
-        body = replies.as_json(value).get_data()
+        body = replies.as_json(value("\ud800")).get_data()
 
-    assert json.loads(body) == [{"path": f"ü{index}?"} for index in range(5_000)]
+    assert json.loads(body) == value("?")
     assert b'": ' not in body
+    assert turns == [0, 0, 0]
 
 
 class NoEntry(Refusal):
