@@ -1,61 +1,36 @@
 """HTTP with one line of the upstream, and with the CDN it redirects to.
 
 The caller's token goes to the Hub's own origin only, never to a CDN, and nothing of the
-caller's goes anywhere but to the line itself. All that the library can raise becomes an error of
-ours here. No cookies, no netrc, no environment: two callers' requests can not touch.
+caller's goes anywhere but to the line itself.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 import time
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from http.cookiejar import DefaultCookiePolicy
-from typing import Literal
-from urllib.parse import urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse
 
-from dingospeed import __version__
-from dingospeed.errors import BadRequest, InvalidCredentials, LineFailed, RateLimited
+from dingospeed.errors import LineFailed, RateLimited
 from dingospeed.model import Span
 from dingospeed.upstream import ratelimit, redirects
-from dingospeed.upstream.failures import was_dropped, why
+from dingospeed.upstream.ask import Ask, Scheme, check_token, passed_on
+from dingospeed.upstream.exchange import Exchange
 from dingospeed.upstream.locations import Location, Locations, lifetime_s
 from dingospeed.upstream.ratelimit import Budget
 from dingospeed.upstream.refusals import is_about_the_token
-from dingospeed.upstream.stream import BROKEN, Stream, release
+from dingospeed.upstream.stream import Stream, release
 from dingospeed.upstream.verdicts import Verdict, verdict
 
 log = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
-_CHUNK_BYTES = 64 * 1024
-_MAX_HOSTS = 16
-_CDN = "cdn"
 _MAX_LOCATIONS = 10_000
-
-Scheme = Literal["bearer", "basic"]
-
 # How long a token of ours that the line refused is not shown again.
 _REFUSED_S = 300
-
-_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}\Z")
-_HEADER = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
-# Of a caller's headers these are ours to set, or would say who the caller is.
-_OURS = frozenset({
-    "authorization", "cookie", "proxy-authorization", "host", "accept-encoding", "range",
-    "connection", "content-length", "transfer-encoding", "te", "upgrade", "keep-alive",
-    "proxy-connection", "trailer", "expect",
-})  # fmt: skip
 _DECODED = ("gzip", "x-gzip", "deflate")
-_IDEMPOTENT = ("GET", "HEAD")
 # What a CDN says to an address whose signature has run out, or that is no more.
 _STALE = (400, 401, 403, 404, 410)
 
@@ -68,51 +43,6 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     url: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """One request as it will be sent. *is_own*: it never left the line's origin."""
-
-    method: str
-    url: str = field(repr=False)
-    is_own: bool
-    token: str | None = field(default=None, repr=False)
-    is_with_own_token: bool = False
-    scheme: Scheme = "bearer"
-    read_s: float | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | None = field(default=None, repr=False)
-    span: Span | None = None
-    encoding: str = "identity"
-
-    def sent_headers(self) -> dict[str, str]:
-        # Another name only where the Hub's answer depends on it; never that of the caller's program.
-        sent = {"User-Agent": f"dingospeed/{__version__}", **self.headers}
-        sent["Accept-Encoding"] = self.encoding
-        if self.span is not None:
-            sent["Range"] = f"bytes={self.span.start}-{self.span.stop - 1}"
-        if self.token is not None:
-            sent["Authorization"] = _credentials(self.token, self.scheme)
-        return sent
-
-    def redirected(self, status: int, location: str, *, line: str) -> _Ask:
-        """What to ask next. Once away from the line nothing of the caller's comes back."""
-        url = redirects.target(self.url, location, line=line)
-        ask = replace(self, url=url)
-        if status == 303 and self.method != "HEAD":
-            ask = replace(ask, method="GET", body=None)
-        if redirects.origin(url) == redirects.origin(self.url):
-            return ask
-        if ask.body is not None:
-            raise LineFailed(line, "redirects a request with a body elsewhere")
-        return replace(ask, is_own=False, token=None, is_with_own_token=False, headers={})
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Always None: even when told not to follow, the library reads a redirect's body."""
-        return None
 
 
 class Client:
@@ -149,11 +79,17 @@ class Client:
             raise ValueError(f"not the URL of a line: {base_url[:200]!r}")
         self._own_token = token
         self._own_token_refused_at: float | None = None
-        self._timeout = (connect_s, read_s)
         self._observe = observe
         self._clock = clock
         self._locations = Locations(limit=_MAX_LOCATIONS, clock=clock)
-        self._session = _session(max_connections, proxy=proxy, ca_bundle=ca_bundle)
+        self._exchange = Exchange(
+            line=name,
+            max_connections=max_connections,
+            connect_s=connect_s,
+            read_s=read_s,
+            proxy=proxy,
+            ca_bundle=ca_bundle,
+        )
 
     @property
     def has_own_token(self) -> bool:
@@ -189,7 +125,7 @@ class Client:
             encoding="identity" if method.upper() == "HEAD" else "gzip",
         )
         ask, raw = self._follow(ask, hops=redirects.MAX_REDIRECTS) if follow else (ask, self._send(ask))
-        content = self._whole(raw, max_bytes)
+        content = self._exchange.whole(raw, max_bytes)
         packed = raw.headers.get("Content-Encoding", "identity").strip().lower()
         answer_headers = raw.headers.copy()
         if ask.method != "HEAD" and packed in _DECODED:
@@ -219,7 +155,7 @@ class Client:
         """
         method = "GET" if body is None else "POST"
         ask = self._ask(method, url_or_path, token=token, headers=headers, own_token=own_token)
-        ask = replace(ask, span=_checked_span(span), body=body, scheme=scheme, read_s=read_s)
+        ask = replace(ask, span=span, body=body, scheme=scheme, read_s=read_s)
         return self._stream(ask, self._send(ask))
 
     def open_file(
@@ -233,8 +169,8 @@ class Client:
         Raises RateLimited and LineFailed as `request` does.
         """
         first = self._ask("GET", path, token=token, headers=None, own_token=own_token)
-        first = replace(first, span=_checked_span(span))
-        with self._locations.search(path, wait_s=sum(self._timeout)) as known:
+        first = replace(first, span=span)
+        with self._locations.search(path, wait_s=sum(self._exchange.timeout)) as known:
             if known is not None and (stream := self._reopen(path, first, known)) is not None:
                 return stream
             ask, raw = self._follow(first, hops=redirects.MAX_REDIRECTS)
@@ -247,17 +183,17 @@ class Client:
     def budgets_of(self, path: str, *, token: str | None, own_token: bool = False) -> tuple[str, ...]:
         """The names of the budgets that asking for *path* would cost, as RateLimited names them."""
         own = self._own_token if own_token and token is None and self.has_own_token else None
-        return _budget(path, token if self.is_hub and token else own), _CDN
+        return ratelimit.budget_of(path, token if self.is_hub and token else own), ratelimit.CDN
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._session.close()
+        self._exchange.close()
 
-    def _reopen(self, path: str, first: _Ask, known: Location) -> Stream | None:
+    def _reopen(self, path: str, first: Ask, known: Location) -> Stream | None:
         """The file from where it was found before; None when it has to be looked for again."""
         ask = replace(first, url=known.url)
         if not known.is_own:
-            ask = replace(ask, is_own=False, token=None, is_with_own_token=False)
+            ask = ask.stripped()
         try:
             ask, raw = self._follow(ask, hops=redirects.MAX_REDIRECTS)
         except LineFailed:
@@ -278,22 +214,19 @@ class Client:
         token: str | None,
         headers: Mapping[str, str] | None,
         own_token: bool,
-    ) -> _Ask:
+    ) -> Ask:
         """The request with what may be told to whom it goes: the one place of that rule."""
         url = self.base_url + url_or_path if url_or_path.startswith("/") else url_or_path
-        given = {name: value for name, value in (headers or {}).items() if name.lower() not in _OURS}
-        if any(not _HEADER.match(value) for value in given.values()):
-            raise BadRequest("A header holds characters that no header can")
-        if token is not None and not _TOKEN.match(token):
-            raise InvalidCredentials()
+        given = passed_on(headers)
+        check_token(token)
         if redirects.origin(url) != self._origin:
-            return _Ask(method, url, is_own=False)
+            return Ask(method, url, is_own=False)
         if own_token and token is None and self.has_own_token:
             own = self._own_token
-            return _Ask(method, url, is_own=True, token=own, is_with_own_token=True, headers=given)
-        return _Ask(method, url, is_own=True, token=token if self.is_hub else None, headers=given)
+            return Ask(method, url, is_own=True, token=own, is_with_own_token=True, headers=given)
+        return Ask(method, url, is_own=True, token=token if self.is_hub else None, headers=given)
 
-    def _follow(self, ask: _Ask, *, hops: int) -> tuple[_Ask, BaseHTTPResponse]:
+    def _follow(self, ask: Ask, *, hops: int) -> tuple[Ask, BaseHTTPResponse]:
         """Send, and send again to where the answer points, at most *hops* times."""
         for _ in range(hops + 1):
             raw = self._send(ask)
@@ -304,7 +237,7 @@ class Client:
             ask = ask.redirected(raw.status, location, line=self.name)
         raise LineFailed(self.name, "redirects without end")
 
-    def _send(self, ask: _Ask) -> BaseHTTPResponse:
+    def _send(self, ask: Ask) -> BaseHTTPResponse:
         """The head of an answer; its body is still to come."""
         raw = self._observed(ask)
         now = self._clock()
@@ -319,99 +252,23 @@ class Client:
         says = verdict(raw.status)
         if says is Verdict.LIMITED:
             release(raw)
-            raise RateLimited(self.name, ratelimit.wait_s(raw.headers, now), _budget_of(ask))
+            raise RateLimited(self.name, ratelimit.wait_s(raw.headers, now), ask.budget)
         if says is Verdict.FAILED:
             release(raw)
             raise LineFailed(self.name, f"answered {raw.status}")
         return raw
 
-    def _observed(self, ask: _Ask) -> BaseHTTPResponse:
-        bucket, began, result = _budget_of(ask).partition(" ")[0], time.monotonic(), Verdict.FAILED
+    def _observed(self, ask: Ask) -> BaseHTTPResponse:
+        bucket, began, result = ask.budget.partition(" ")[0], time.monotonic(), Verdict.FAILED
         try:
-            raw = self._exchange(ask)
+            raw = self._exchange.send(ask)
             result = verdict(raw.status)
         finally:
             self._observe(bucket, result.value, time.monotonic() - began)
         return raw
 
-    def _exchange(self, ask: _Ask) -> BaseHTTPResponse:
-        request = requests.Request(ask.method, ask.url, headers=ask.sent_headers(), data=ask.body)
-        try:
-            prepared = self._session.prepare_request(request)
-        except (requests.RequestException, ValueError) as error:
-            if ask.is_own:
-                raise BadRequest("No request can be made of this") from error
-            raise LineFailed(self.name, "redirects to something that is no URL") from error
-        try:
-            return self._sent(prepared, ask.read_s)
-        except (requests.RequestException, *BROKEN) as error:
-            # A kept connection may have been closed by the other side while it was idle.
-            if ask.method not in _IDEMPOTENT or not was_dropped(error):
-                raise LineFailed(self.name, why(error)) from error
-        try:
-            return self._sent(prepared, ask.read_s)
-        except (requests.RequestException, *BROKEN) as error:
-            raise LineFailed(self.name, why(error)) from error
-
-    def _sent(self, prepared: requests.PreparedRequest, read_s: float | None) -> BaseHTTPResponse:
-        timeout = (self._timeout[0], read_s or self._timeout[1])
-        response = self._session.send(prepared, stream=True, timeout=timeout, allow_redirects=False)
-        raw: BaseHTTPResponse = response.raw
-        return raw
-
-    def _stream(self, ask: _Ask, raw: BaseHTTPResponse) -> Stream:
+    def _stream(self, ask: Ask, raw: BaseHTTPResponse) -> Stream:
         if raw.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
             release(raw)
             raise LineFailed(self.name, "packed a body that was asked for as it is")
         return Stream(raw, line=self.name, url=ask.url)
-
-    def _whole(self, raw: BaseHTTPResponse, max_bytes: int) -> bytes:
-        content = bytearray()
-        try:
-            while chunk := raw.read(_CHUNK_BYTES, decode_content=True):
-                content += chunk
-                if len(content) > max_bytes:
-                    raise LineFailed(self.name, f"its answer is longer than {max_bytes} bytes")
-        except BROKEN as error:
-            raise LineFailed(self.name, why(error)) from error
-        finally:
-            raw.close()
-        return bytes(content)
-
-
-def _budget_of(ask: _Ask) -> str:
-    return _budget(urlsplit(ask.url).path, ask.token) if ask.is_own else _CDN
-
-
-def _budget(path: str, token: str | None) -> str:
-    """A bucket and an account of it: the Hub counts API calls and files apart, and by token or address."""
-    is_file = "/resolve/" in path or path.startswith("/api/resolve-cache/")
-    account = hashlib.sha256(token.encode()).hexdigest()[:16] if token else "anonymous"
-    return f"{'resolvers' if is_file else 'api'} {account}"
-
-
-def _session(max_connections: int, *, proxy: str | None, ca_bundle: str | None) -> requests.Session:
-    session = _Session()
-    session.trust_env = False
-    session.headers.clear()
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.verify = ca_bundle or True
-    if proxy:
-        session.proxies = {"http": proxy, "https": proxy}
-    adapter = HTTPAdapter(pool_connections=_MAX_HOSTS, pool_maxsize=max_connections, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
-
-
-def _credentials(token: str, scheme: Scheme) -> str:
-    """The value of Authorization. The Hub does not look at the user name (hub: git over HTTPS)."""
-    if scheme == "basic":
-        return "Basic " + b64encode(f"user:{token}".encode()).decode()
-    return f"Bearer {token}"
-
-
-def _checked_span(span: Span | None) -> Span | None:
-    if span is not None and not len(span):
-        raise ValueError("an empty span can not be asked for")
-    return span

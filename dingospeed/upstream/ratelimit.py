@@ -6,6 +6,7 @@ writes it, ``"fixed window";"api";q=500;w=300``. The bucket is the last quoted w
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 
 DEFAULT_WAIT_S = 10.0
+# The budget of a CDN, of which nothing is told.
+CDN = "cdn"
 _MAX_WAIT_S = 3600.0
 _MAX_BUCKETS = 16
 _ITEM = re.compile(r'(?:[^",]|"[^"]*")+')
@@ -57,6 +60,13 @@ def wait_s(headers: Mapping[str, str], now: float) -> float:
     if told is None:
         told = _reset_s(headers.get("RateLimit", ""))
     return min(max(told if told is not None else DEFAULT_WAIT_S, 1.0), _MAX_WAIT_S)
+
+
+def budget_of(path: str, token: str | None) -> str:
+    """A bucket and an account of it: the Hub counts API calls and files apart, and by token or address."""
+    is_file = "/resolve/" in path or path.startswith("/api/resolve-cache/")
+    account = hashlib.sha256(token.encode()).hexdigest()[:16] if token else "anonymous"
+    return f"{'resolvers' if is_file else 'api'} {account}"
 
 
 def http_date(text: str) -> float | None:
