@@ -121,7 +121,7 @@ def send_offering(opened: OpenFile, who: Caller) -> Response:
     if hash is None:
         return send(opened, who)
     # huggingface.js asks so, and for the first byte.
-    is_preferred = _FILE_INFO in request.headers.get("Accept", "")
+    is_preferred = _FILE_INFO in asked().header("Accept")
     response = replies.file_info(meta, {"hash": hash}, _FILE_INFO) if is_preferred else send(opened, who)
     token_url = f"{own_url()}{meta.repo.api_path}/xet-read-token/{meta.commit}"
     response.headers["X-Xet-Hash"] = hash
@@ -143,7 +143,7 @@ def _cas() -> Cas:
 def _planned(hash: str) -> tuple[FileMeta, list[Term], dict[str, Any], str]:
     """The file, what to fetch for the range asked, that in words of all versions, and the ticket for it."""
     meta, ticket = _cas().find(asked().bearer, hash, named(""))
-    span = replies.range_of(request.headers.get("Range"), meta.blob.size) or meta.blob.whole
+    span = replies.range_of(asked().header("Range"), meta.blob.size) or meta.blob.whole
     terms = xorbs.plan(meta.blob.size, span)
     told = {
         "offset_into_first_range": span.start - terms[0].content.start if terms else 0,

@@ -172,7 +172,7 @@ def _repo(text: str) -> RepoRef:
 
 def caller() -> Caller:
     """As asking.caller; the token may also be a password, or a user name without one."""
-    sent = request.authorization
+    sent = request.authorization if asking.asked().header("Authorization") else None
     if sent is None or sent.type != "basic":
         return asking.caller()
     return asking.named(sent.password or sent.username or "")

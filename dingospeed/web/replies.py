@@ -90,9 +90,10 @@ def file(opened: OpenFile, sending: Sending) -> Response:
     """
     meta, request = opened.meta, asked()
     headers = {**_file_headers(meta), "X-Cache": opened.cache}
-    if request.if_none_match.contains_weak(meta.blob.etag):
+    if request.header("If-None-Match") and request.if_none_match.contains_weak(meta.blob.etag):
         return Response(status=304, headers=headers)
-    if not meta.blob.size and "Range" in request.headers and request.method == "GET":
+    is_part_asked = request.method == "GET" and bool(request.header("Range"))
+    if not meta.blob.size and is_part_asked:
         # No part of nothing can be given. Clients that ask for the first byte to learn the size read it here,
         # all others pass over it (RFC 9110, 14.4).
         headers["Content-Range"] = "bytes */0"
@@ -100,7 +101,7 @@ def file(opened: OpenFile, sending: Sending) -> Response:
     if span is not None and not _may_serve(span, opened):
         span = None
     # What we do with a range that is none of the plain ones, nginx would do in another way.
-    if request.method == "GET" and meta.blob.size and (span is not None or "Range" not in request.headers):
+    if request.method == "GET" and meta.blob.size and (span is not None or not is_part_asked):
         place = sending.place_for_nginx()
         if place is not None:
             return Response(status=200, headers={**headers, "X-Accel-Redirect": place})
@@ -156,10 +157,10 @@ class _Content(Response):
 def _range_asked(size: int) -> Span | None:
     """As `range_of`; no range of HEAD counts."""
     request = asked()
-    return range_of(request.headers.get("Range"), size) if request.method == "GET" else None
+    return range_of(request.header("Range"), size) if request.method == "GET" else None
 
 
-def range_of(header: str | None, size: int) -> Span | None:
+def range_of(header: str, size: int) -> Span | None:
     """The span that a Range header asks for, cut to the file; None for all of it.
 
     Several ranges at once, other units and nonsense are answered in full (RFC 9110, 14.2). So is any
@@ -187,7 +188,7 @@ def _may_serve(span: Span, opened: OpenFile) -> bool:
     An ``If-Range`` of other content asks for all. And who resumes a file of which wrong bytes
     went out is made to start over, because the rest, though right, would complete a wrong file.
     """
-    condition = asked().headers.get("If-Range", "").strip()
+    condition = asked().header("If-Range").strip()
     if condition and condition.removeprefix("W/").strip('"') != opened.meta.blob.etag:
         return False
     is_resuming = span.start > 0 and span.stop == opened.meta.blob.size
