@@ -1,4 +1,4 @@
-"""What DINGOSPEED_TEST_GROUP adds to the settings of every mirror under test that is in no group.
+"""What TEST_GROUP adds to the settings of every mirror under test that is in no group.
 
 ``one``: it is the only node of a group. ``away``: its Redis takes connections and never answers.
 Either way it has to do all that it does on its own.
@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.redis_server import RedisServer, free_port
 
-VARIABLE = "DINGOSPEED_TEST_GROUP"
+VARIABLE = "TEST_GROUP"
 
 
 def settings_for(host, port):

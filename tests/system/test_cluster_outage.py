@@ -17,7 +17,7 @@ from tests.redis_server import free_port, redis, shared_redis  # noqa: F401
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
 # How long Redis stays away.
-OUTAGE_S = float(os.environ.get("DINGOSPEED_TEST_OUTAGE_S", "3"))
+OUTAGE_S = float(os.environ.get("TEST_OUTAGE_S", "3"))
 SIZE = 24 << 20
 READ_AHEAD = 4
 SETTINGS = {
