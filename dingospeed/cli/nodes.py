@@ -26,8 +26,8 @@ def nodes(as_json: bool, **options: Any) -> None:
         click.echo("This mirror is in no group: cluster.redis_url is not set.")
         return
     if not told["is_current"]:
-        why = f" ({told['trouble']})" if told["trouble"] else ""
-        click.echo(f"Redis does not answer{why}: this is what was known last.", err=True)
+        why = told["trouble"] or "Redis was not reached yet"
+        click.echo(f"This node is on its own, what follows was known last: {why}", err=True)
     print_table(_COLUMNS, (_node(node, told["id"]) for node in told["nodes"]))
 
 

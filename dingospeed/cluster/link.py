@@ -53,7 +53,8 @@ _WORDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str],
 class Link:
     """Runs *commands* on the Redis behind *url*. Thread-safe; connects when first needed.
 
-    *trouble* says why it does not answer, "" when it does.
+    *trouble* says why it does not answer, "" when it does. *withheld* is why nobody but the registry may
+    use it, "" when all may.
 
     Raises ConfigError for a URL that Redis' library does not take.
     """
@@ -64,6 +65,7 @@ class Link:
         except (ValueError, redis.RedisError) as error:
             raise ConfigError("cluster.redis_url: expected a URL of Redis") from error
         self.trouble = ""
+        self.withheld = ""
         self._place = _place(url)
         self._lock = threading.Lock()
         self._failures = 0
@@ -72,11 +74,16 @@ class Link:
     @property
     def is_up(self) -> bool:
         """Whether the last answer was one, and Redis may be asked now."""
-        return time.monotonic() >= self._closed_until
+        return not self.withheld and time.monotonic() >= self._closed_until
 
-    def run(self, commands: Sequence[Command]) -> list[Any]:
-        """The answers, in order, in one round trip. Not a transaction. Raises LinkDown."""
-        if not self.is_up:
+    def run(self, commands: Sequence[Command], *, anyway: bool = False) -> list[Any]:
+        """The answers, in order, in one round trip. Not a transaction. Raises LinkDown.
+
+        *anyway*: also when it is withheld.
+        """
+        if self.withheld and not anyway:
+            raise LinkDown(self.withheld)
+        if time.monotonic() < self._closed_until:
             raise LinkDown("Redis is left alone for a moment")
         try:
             pipeline = self._client.pipeline(transaction=False)
@@ -97,7 +104,7 @@ class Link:
         self._client.close()
 
     def _note_failure(self, error: Exception) -> None:
-        trouble = _why(error)
+        trouble = f"Redis at {self._place} does not answer: {_why(error)}"
         with self._lock:
             self._failures += 1
             pause_s = min(_MAX_PAUSE_S, _PAUSE_S * 2 ** min(self._failures - 1, 10))
@@ -106,7 +113,7 @@ class Link:
             is_news = trouble != self.trouble
             self.trouble = trouble
         if is_news:
-            log.warning("Redis at %s does not answer, going on alone: %s", self._place, trouble)
+            log.warning("going on alone, %s", trouble)
         # After a failover the old connections lead to who is no master any more.
         self._client.connection_pool.disconnect(inuse_connections=False)
 

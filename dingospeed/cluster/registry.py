@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dingospeed.errors import LinkDown
@@ -40,7 +40,10 @@ _MANY = 100
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What a node says of itself. *cell_bytes* is the grid in which it shares; times are Redis' seconds."""
+    """What a node says of itself. *cell_bytes* is the grid in which it shares; times are Redis' seconds.
+
+    *cache* tells it from another node that was given the same id by mistake.
+    """
 
     id: str
     address: str
@@ -48,6 +51,7 @@ class Member:
     weight: float = 1.0
     is_online: bool = True
     cell_bytes: int = 0
+    cache: str = ""
     version: str = ""
     started_at: float = 0.0
     load: float = 0.0
@@ -84,6 +88,9 @@ class Right(Protocol):
 class Registry:
     """The group as one worker sees it. *describe* tells of this node now, given when it started.
 
+    While a node with another *cache* goes by the same *id*, this one takes no part: it tells nothing, knows
+    nobody, and all that need Redis find it away. So it is the newer one that steps back.
+
     *take_right* gives the right to beat to one worker of the node at a time, None to others.
     """
 
@@ -93,6 +100,7 @@ class Registry:
         link: Link,
         group: str,
         id: str,
+        cache: str,
         describe: Callable[[float], Member],
         take_right: Callable[[], Right | None],
         heartbeat_s: float,
@@ -101,6 +109,7 @@ class Registry:
         self.snapshot = Snapshot()
         self._link = link
         self._group = group
+        self._cache = cache
         self._describe = describe
         self._take_right = take_right
         self._heartbeat_s = heartbeat_s
@@ -127,8 +136,8 @@ class Registry:
 
     @property
     def trouble(self) -> str:
-        """Why Redis does not answer; "" when it does."""
-        return self._link.trouble
+        """Why this node is not in its group; "" when it is."""
+        return self._link.withheld or self._link.trouble
 
     def others(self) -> list[Member]:
         """The members but this node."""
@@ -148,6 +157,9 @@ class Registry:
         right, self._right = self._right, None
         if right is None:
             return
+        if self._link.withheld:
+            right.release()
+            return
         lifetime_ms = round(1.5 * self._heartbeat_s * 1000)
         with suppress(LinkDown):
             self._link.run([
@@ -164,21 +176,26 @@ class Registry:
         if self._right is None and not self._stopped.is_set():
             self._right = self._take_right()
         began = time.monotonic()
-        (seconds, micros), _, epoch, heard = self._link.run([
+        asked: list[Command] = [
             ("TIME",),
             ("SET", self._key("epoch"), secrets.token_hex(8), "NX"),
             ("GET", self._key("epoch")),
             ("HGETALL", self._key("nodes")),
-        ])  # fmt: skip
+            ("GET", self._key("node", self.id)),
+        ]
+        (seconds, micros), _, epoch, heard, own = self._link.run(asked, anyway=True)
         now = seconds + micros / 1e6
         # Half the way there and back: good enough for ages of seconds.
         self._ahead_s = now - (began + time.monotonic()) / 2
         if self._started_at is None:
             self._started_at = now
+        self._step_back_for(_member(own))
+        if self._link.withheld:
+            return
         commands: list[Command] = []
         if self._right is not None:
             heard[self.id] = now
-            word = json.dumps(asdict(self._describe(self._started_at)))
+            word = json.dumps(asdict(replace(self._describe(self._started_at), cache=self._cache)))
             lifetime_ms = round(_MISSED * self._heartbeat_s * 1000)
             commands.append(("SET", self._key("node", self.id), word, "PX", lifetime_ms))
             commands.append(("HSET", self._key("nodes"), self.id, f"{now:.3f}"))
@@ -201,6 +218,19 @@ class Registry:
                 at=time.monotonic(),
             )
         )
+
+    def _step_back_for(self, named: Member | None) -> None:
+        """Take no part while it is another node that is *named* as this one."""
+        why = ""
+        if named is not None and named.cache not in ("", self._cache):
+            why = (
+                f"the node at {named.address} is named {self.id} already; expected another cluster.node_id "
+                "here, this node takes no part in the group"
+            )
+            self.snapshot = Snapshot()
+        before, self._link.withheld = self._link.withheld, why
+        if self._right is not None and why != before:
+            log.error("%s", why) if why else log.info("node %s is the only one of its name again", self.id)
 
     @property
     def _pause_s(self) -> float:

@@ -35,6 +35,7 @@ def alerts_of(ground: Ground, board: Board, jobs: JobStore, group: Group | None)
             lambda before: troubles.of_disk(disk_of(layout.root), wanted.disk_percent),
             lambda before: troubles.of_content(layout.run, time.time()),
             lambda before: troubles.of_jobs(jobs.all(), time.time()),
+            lambda before: troubles.of_group(group.registry.trouble if group is not None else ""),
             lambda before: troubles.of_nodes(group.told()["nodes"] if group is not None else ()),
         ),
         documents=ground.documents,

@@ -24,6 +24,7 @@ from dingospeed.services.group import Group
 from dingospeed.sources.neighbours import Neighbours
 from dingospeed.sources.peers import Peers
 from dingospeed.store.inventory import Inventory
+from dingospeed.store.keys import own_mark
 from dingospeed.store.nonces import Nonces
 from dingospeed.store.usage import disk_of
 from dingospeed.upkeep.announcing import Announcing
@@ -51,6 +52,7 @@ def join(ground: Ground, lines: Lines, fillings: Fillings) -> Group:
         link=link,
         group=cluster.group,
         id=cluster.id,
+        cache=own_mark(ground.layout.key("node")),
         # The one circle: the registry tells how much is announced, by the announcing made below.
         describe=lambda started_at: _described(ground, lines, announcing, started_at),
         take_right=partial(_take_right, ground.leases),

@@ -29,6 +29,11 @@ def own_key(path: Path) -> str:
         raise StoreError(f"the key {path} can be neither read nor made: {error.strerror}") from error
 
 
+def own_mark(path: Path) -> str:
+    """16 hex digits that tell this cache from others, and are no secret. Raises as `own_key` does."""
+    return own_key(path)[:16]
+
+
 def read_key(path: Path) -> str:
     """The key at *path*. Raises OSError when it can not be read, StoreError when it is none."""
     text = path.read_bytes().decode("ascii", "replace")

@@ -104,8 +104,11 @@ class Announcing:
 
     def _is_due(self) -> bool:
         epoch = self._registry.snapshot.epoch
+        if not epoch:
+            self._epoch = ""  # Whoever comes into the group, or comes back, tells all.
+            return False
         has_forgotten = self._holdings.has_forgotten()
-        if not epoch or not (has_forgotten or self._registry.is_beating):
+        if not (has_forgotten or self._registry.is_beating):
             return False
         if not has_forgotten and epoch == self._epoch and time.monotonic() < self._due:
             return False

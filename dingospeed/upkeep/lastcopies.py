@@ -17,6 +17,7 @@ from dingospeed.errors import LinkDown
 from dingospeed.model import Blob, is_etag
 from dingospeed.store.documents import Documents
 from dingospeed.store.etags import Etags
+from dingospeed.store.keys import own_mark
 from dingospeed.store.layout import Layout
 from dingospeed.store.usage import Kind, etag_of, kind_of
 from dingospeed.upkeep.cleaning import Candidate
@@ -162,6 +163,7 @@ def last_copies_of(membership: Membership | None, layout: Layout) -> LastCopies 
         link=link,
         group=group,
         id=id,
+        cache=own_mark(layout.key("node")),
         describe=lambda started_at: Member(id, "", started_at=started_at),
         # The node's own workers speak for it; here it is only listened.
         take_right=lambda: None,

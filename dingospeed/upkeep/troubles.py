@@ -136,6 +136,12 @@ def of_jobs(jobs: Iterable[Job], now: float) -> Iterator[Trouble]:
             yield Trouble("job_failed", job.id, text, "taken up again, or a day ago")
 
 
+def of_group(why: str) -> Iterator[Trouble]:
+    """*why* the node is not in its group, if it is not."""
+    if why:
+        yield Trouble("out_of_group", "", why, "it is in its group again")
+
+
 def of_nodes(nodes: Iterable[dict[str, Any]]) -> Iterator[Trouble]:
     """Nodes of the group that fell silent without signing off."""
     for node in nodes:

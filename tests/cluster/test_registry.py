@@ -28,15 +28,18 @@ class Rights:
 
 @pytest.fixture
 def make(redis):
-    """Registries of nodes; with *rights* two can be workers of one node."""
+    """Registries of nodes; with *rights* two can be workers of one node, with another *cache* they are two
+    nodes of one name.
+    """
     made = []
 
-    def make(id, rights=None):
+    def make(id, rights=None, cache="one"):
         link = Link(redis.url, timeout_s=0.3)
         registry = Registry(
             link=link,
             group="g",
             id=id,
+            cache=cache,
             describe=lambda started_at: Member(id, f"http://{id}", started_at=started_at),
             take_right=(rights or Rights()).take,
             heartbeat_s=HEARTBEAT_S,
@@ -189,3 +192,38 @@ def _answers(link):
         return link.run([("PING",)]) == [True]
     except LinkDown:
         return False
+
+
+def test_name__of_another_node__the_newer_takes_no_part_until_that_is_gone(make, redis):
+    older, third = make("a"), make("c")
+    newer = make("a", cache="another")
+    for node in (older, third):
+        node.beat()
+
+    newer.beat()
+
+    assert ids(newer) == []
+    assert not newer.is_current
+    assert "the node at http://a is named a already; expected another cluster.node_id" in newer.trouble
+    older.beat()
+    assert ids(older) == ["a", "c"]
+    assert older.trouble == ""
+    newer.stop()
+    assert redis.client.pttl("g:node:a") > 2 * 1000 * HEARTBEAT_S
+
+    older.stop()
+    younger = make("a", cache="another")
+    wait_until(lambda: younger.beat() or ids(younger) == ["a", "c"], "the name is free")
+    assert younger.trouble == ""
+
+
+def test_name__given_to_two_that_begin_at_once__one_of_them_keeps_it(make):
+    nodes = [make("a", cache=cache) for cache in ("one", "another")]
+
+    for node in nodes:
+        node.start()
+
+    # Whoever was overwritten steps back, and the other goes on.
+    wait_until(lambda: sorted(bool(node.trouble) for node in nodes) == [False, True], "one has it")
+    [keeper] = [node for node in nodes if not node.trouble]
+    assert ids(keeper) == ["a"]

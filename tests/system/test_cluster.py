@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from dingospeed.testing import Generated
-from tests.group import alive, download, groups_in, seen
+from tests.group import alive, download, groups_in, reached, seen
 from tests.harness import all_at_once, wait_until
 from tests.redis_server import redis, shared_redis  # noqa: F401
 
@@ -35,6 +35,34 @@ def test_group__one_is_killed_and_one_stopped__told_apart_and_joined_again(hub, 
     for node in (second, third):
         node.start()
     group.together()
+
+
+def test_node__with_the_name_of_another__says_so_serves_on_its_own_and_joins_when_that_is_gone(
+    hub, make_group
+):
+    repo = hub.add_repo("models", "org/one")
+    repo.commit({"file.bin": Generated(size=3 << 20, seed=6)})
+    path, etag = "/org/one/resolve/main/file.bin", repo.sha256("file.bin")
+    group = make_group(hub, nodes=2)
+    first, second = group.nodes
+    twin = group.add(cluster={"node_id": "n0"})
+
+    assert download(twin, path) == etag
+
+    wait_until(twin.sealed, "it keeps what it has")
+    wait_until(lambda: "is named n0 already; expected another cluster.node_id" in twin.log(), "it says so")
+    assert "is named n0 already" in seen(twin)["trouble"]
+    assert seen(twin)["nodes"] == []
+    addresses = {node["id"]: node["address"] for node in seen(second)["nodes"]}
+    assert addresses["n0"] == first.settings["cluster"]["address"]
+    assert not group.redis.client.exists(f"dingospeed:blob:{etag}")
+
+    first.stop()
+
+    wait_until(lambda: reached(twin) == {"n0", "n1"}, "it has the name for itself")
+    wait_until(
+        lambda: group.redis.client.hget(f"dingospeed:blob:{etag}", "n0") == "*", "and tells what it has"
+    )
 
 
 def test_nodes__of_a_mirror_on_its_own__says_so(mirror):

@@ -156,3 +156,8 @@ def test_nodes__one_fell_silent__is_trouble():
     ]
 
     assert told(troubles.of_nodes(nodes)) == [("node_lost", "b")]
+
+
+@pytest.mark.parametrize(("why", "expected"), [("", []), ("Redis is away", [("out_of_group", "")])])
+def test_group__this_node_is_not_in_it__told(why, expected):
+    assert told(troubles.of_group(why)) == expected
