@@ -13,10 +13,9 @@ from typing import Any, Protocol, TypeVar
 
 from dingospeed.errors import UpstreamError
 from dingospeed.mirror import shapes
+from dingospeed.mirror.records import Records
 from dingospeed.model import RepoRef, is_commit
 from dingospeed.sources.answers import Answers
-from dingospeed.store.documents import Documents
-from dingospeed.store.layout import Layout
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +47,14 @@ def heard_or_told(hear: Hear[T] | None, ask_outside: Callable[[], T]) -> T:
 
 
 class Hearsay:
-    """Asks the other nodes by *answers*, and keeps what they say in *documents*.
+    """Asks the other nodes by *answers*, and keeps what they say in *records*.
 
     None from any of these: ask outside. *of_anybody* is for when nobody answers there.
     """
 
-    def __init__(self, *, answers: Answers, documents: Documents, layout: Layout) -> None:
+    def __init__(self, *, answers: Answers, records: Records) -> None:
         self._answers = answers
-        self._documents = documents
-        self._layout = layout
+        self._records = records
 
     def info(self, repo: RepoRef, revision: str, *, of_anybody: bool) -> dict[str, Any] | None:
         """The info of a public repo at *revision*; kept, with what it says of both.
@@ -78,11 +76,7 @@ class Hearsay:
         is_aged = isinstance(age_s, int | float)
         if not is_aged or not self._keep_visibility(repo, value.get("visibility"), age_s):
             return None
-        self._documents.write(self._layout.api(repo, "infos", info["sha"]), info)
-        if not is_commit(revision):
-            word = {"revision": revision, "commit": info["sha"]}
-            path = self._layout.api(repo, "revisions", revision)
-            self._documents.write(path, word, written_at=time.time() - told.age_s)
+        self._records.keep_info(repo, revision, info, told_at=time.time() - told.age_s)
         found: dict[str, Any] = info
         return found
 
@@ -95,7 +89,7 @@ class Hearsay:
 
     def tree(self, repo: RepoRef, commit: str, *, of_anybody: bool) -> list[dict[str, Any]] | None:
         """All entries of the tree of a public repo."""
-        if not shapes.is_known_public(self._documents, self._layout, repo):
+        if not self._records.is_known_public(repo):
             return None
         told = self._answers.tree(repo, commit, of_anybody=of_anybody)
         if told is None or not shapes.is_listing(told.value):
@@ -104,19 +98,18 @@ class Hearsay:
         return entries
 
     def _may_be_public(self, repo: RepoRef) -> bool:
-        known = self._documents.read(self._layout.api(repo, "visibility"))
-        return known is None or shapes.is_known_public(self._documents, self._layout, repo)
+        return self._records.visibility(repo) is None or self._records.is_known_public(repo)
 
     def _keep_visibility(self, repo: RepoRef, told: Any, age_s: float) -> bool:
         """False when it is none of a public repo, or of another than the one known by that name."""
         if not shapes.is_visibility(told) or told["private"] or told["gated"]:
             return False
-        at, path = time.time() - age_s, self._layout.api(repo, "visibility")
-        known = shapes.kept(self._documents, path, shapes.is_visibility)
+        at = time.time() - age_s
+        known = self._records.visibility(repo)
         ids = {known.value.get("id") if known is not None else None, told.get("id")} - {None}
         if len(ids) > 1:
             log.warning("%s is another repo to a peer than here", repo)
             return False
         if known is None or known.written_at < at:
-            self._documents.write(path, told, written_at=at)
+            self._records.write(repo, "visibility", value=told, written_at=at)
         return True

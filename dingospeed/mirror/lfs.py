@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dingospeed.errors import Refusal, UpstreamError
+from dingospeed.mirror import shapes
 from dingospeed.mirror.access import Access
 from dingospeed.mirror.files import Files, OpenFile
+from dingospeed.mirror.records import Records
 from dingospeed.mirror.tree import file_of
 from dingospeed.mirror.trees import Trees
 from dingospeed.model import Blob, Caller, FileMeta, RepoRef
 from dingospeed.sources import hub
 from dingospeed.sources.lfs import LfsObject, LfsObjects, ObjectNotFound
 from dingospeed.store.blobs import Blobs
-from dingospeed.store.documents import Documents
-from dingospeed.store.layout import Layout
 from dingospeed.upstream.lines import Line, Lines
 
 _FOLDER = "lfs"
@@ -47,8 +47,7 @@ class Lfs:
         objects: LfsObjects,
         lines: Lines,
         blobs: Blobs,
-        documents: Documents,
-        layout: Layout,
+        records: Records,
     ) -> None:
         self._access = access
         self._trees = trees
@@ -56,8 +55,7 @@ class Lfs:
         self._objects = objects
         self._lines = lines
         self._blobs = blobs
-        self._documents = documents
-        self._layout = layout
+        self._records = records
 
     def batch(self, repo: RepoRef, wanted: Sequence[Blob], caller: Caller) -> list[Promise]:
         """Which of the *wanted* objects can be had, in their order.
@@ -90,7 +88,7 @@ class Lfs:
                 raise ObjectNotFound(oid)
             blob = Blob(oid, size)
             self._check_size(repo, blob, caller, is_restricted=is_restricted)
-            self._documents.write(self._layout.api(repo, _FOLDER, oid), {"size": size})
+            self._records.write(repo, _FOLDER, oid, value={"size": size})
             meta = LfsObject.of(repo, blob)
         read = self._objects.read if isinstance(meta, LfsObject) else hub.read
         return self._files.opened(meta, caller, is_restricted=is_restricted, is_stale=False, read=read)
@@ -101,7 +99,7 @@ class Lfs:
             entry = tree.lfs_files.get(oid)
             if entry is not None:
                 return file_of(repo, tree.commit, entry)
-        document = self._documents.read(self._layout.api(repo, _FOLDER, oid))
+        document = self._records.read(repo, _FOLDER, oid, is_right=shapes.is_object)
         return LfsObject.of(repo, Blob(oid, document.value["size"])) if document is not None else None
 
     def _promise(self, blob: Blob, known: FileMeta | None, found: set[str] | None) -> Promise:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,10 +29,10 @@ from dingospeed.mirror import shapes
 from dingospeed.mirror.absences import Absences
 from dingospeed.mirror.hearsay import Hearsay, heard_or_told
 from dingospeed.mirror.questions import Questions
+from dingospeed.mirror.records import Records
 from dingospeed.mirror.together import PATIENCE_S, Together
 from dingospeed.model import Caller, RepoRef, is_commit
-from dingospeed.store.documents import Document, Documents
-from dingospeed.store.layout import Layout
+from dingospeed.store.documents import Document
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +64,13 @@ class Visibility:
 
 
 class Metadata:
-    """Answers about repos; documents are fetched by *questions* and kept in *documents*."""
+    """Answers about repos, by *questions* and from *records*."""
 
     def __init__(
         self,
         *,
         questions: Questions,
-        documents: Documents,
-        layout: Layout,
+        records: Records,
         together: Together,
         absences: Absences,
         ttl_s: float,
@@ -80,8 +78,7 @@ class Metadata:
     ) -> None:
         self._hearsay = hearsay
         self._questions = questions
-        self._documents = documents
-        self._layout = layout
+        self._records = records
         self._together = together
         self._absences = absences
         self._ttl_s = ttl_s
@@ -95,7 +92,7 @@ class Metadata:
         if revision == _HEAD:
             revision = DEFAULT_REVISION
         self._follow_move(repo)
-        known = self._word(repo, revision)
+        known = self._records.word(repo, revision)
         if known is not None and self._is_good(known, revision):
             return Revision(known.value["commit"])
 
@@ -103,7 +100,7 @@ class Metadata:
             # Who has an old answer does not queue for the new one.
             timeout_s = PATIENCE_S if known is None else 0
             with self._together.alone(f"revision {repo} {revision}", timeout_s=timeout_s) as is_alone:
-                meanwhile = self._word(repo, revision)
+                meanwhile = self._records.word(repo, revision)
                 if meanwhile is not None and (self._is_good(meanwhile, revision) or not is_alone):
                     return str(meanwhile.value["commit"])
                 return str(self._ask(repo, revision, caller, is_urgent=known is None)["sha"])
@@ -123,12 +120,12 @@ class Metadata:
 
     def held_commit(self, repo: RepoRef, revision: str) -> str | None:
         """The commit that *revision* was known to be last; nobody is asked."""
-        known = self._word(repo, revision)
+        known = self._records.word(repo, revision)
         return str(known.value["commit"]) if known is not None else None
 
     def info(self, repo: RepoRef, commit: str, caller: Caller) -> dict[str, Any]:
         """What the Hub says of the repo at *commit*, without Xet; not to be changed."""
-        known = self._kept_info(repo, commit)
+        known = self._records.info(repo, commit)
         if known is not None:
             info: dict[str, Any] = known.value
             return info
@@ -141,13 +138,13 @@ class Metadata:
         An old answer is believed only when nobody outside gives a new one. Raises Moved,
         RepoNotFound, InvalidCredentials or UpstreamError when it can not be learnt.
         """
-        known = self._kept(repo, "visibility", shapes.is_visibility)
+        known = self._records.visibility(repo)
         if known is not None and self.is_fresh(known):
             return _visibility(known.value)
 
         def ask() -> Visibility:
             with self._together.alone(f"visibility {repo}"):
-                meanwhile = self._kept(repo, "visibility", shapes.is_visibility)
+                meanwhile = self._records.visibility(repo)
                 if meanwhile is not None and self.is_fresh(meanwhile):
                     return _visibility(meanwhile.value)
                 return _visibility(_visibility_told(self._ask(repo, "", caller, is_urgent=known is None)))
@@ -164,7 +161,7 @@ class Metadata:
             # This caller may not see it; what they get is decided by what is known now.
             if known is None:
                 raise
-        known = self._kept(repo, "visibility", shapes.is_visibility) or known
+        known = self._records.visibility(repo) or known
         return _visibility(known.value)
 
     def shown(self, repo: RepoRef, caller: Caller) -> Visibility:
@@ -187,11 +184,11 @@ class Metadata:
 
     def kept_visibility(self, repo: RepoRef) -> Document | None:
         """Who may see the repo, as it was told last; nobody is asked."""
-        return self._kept(repo, "visibility", shapes.is_visibility)
+        return self._records.visibility(repo)
 
     def told_at(self, repo: RepoRef, revision: str) -> float | None:
         """When the word for *revision* was given, in Unix time; None when there is none."""
-        word = self._word(repo, revision)
+        word = self._records.word(repo, revision)
         return None if word is None else word.written_at
 
     def is_fresh(self, document: Document) -> bool:
@@ -201,7 +198,7 @@ class Metadata:
     def refs(self, repo: RepoRef, caller: Caller, *, has_pull_requests: bool) -> dict[str, Any]:
         """Branches, tags and converts; from upstream while it answers, else as far as known here."""
         name = "refs-prs" if has_pull_requests else "refs"
-        known = self._kept(repo, name, shapes.is_refs)
+        known = self._records.read(repo, name, is_right=shapes.is_refs)
         if known is not None and self.is_fresh(known):
             return dict(known.value)
 
@@ -210,7 +207,7 @@ class Metadata:
             told = self._questions.ask(repo, suffix, caller, is_urgent=known is None).value
             if not shapes.is_refs(told):
                 raise NoLine(f"upstream told no refs of {repo}")
-            self._documents.write(self._layout.api(repo, name), told)
+            self._records.write(repo, name, value=told)
             return dict(told)
 
         wait_s = PATIENCE_S if known is None else _OLD_WAIT_S
@@ -224,7 +221,7 @@ class Metadata:
 
     def _ask(self, repo: RepoRef, revision: str, caller: Caller, *, is_urgent: bool = True) -> dict[str, Any]:
         """Learn and keep the info at *revision*, "" for the default branch as the Hub has it."""
-        if self._kept(repo, "visibility", shapes.is_visibility) is None:
+        if self._records.visibility(repo) is None:
             self._absences.check(repo, self._questions.asker(repo, caller))
         hearsay = self._hearsay
         return heard_or_told(
@@ -235,71 +232,41 @@ class Metadata:
     def _ask_outside(
         self, repo: RepoRef, revision: str, caller: Caller, *, is_urgent: bool = True
     ) -> dict[str, Any]:
-        is_known = self._kept(repo, "visibility", shapes.is_visibility) is not None
+        is_known = self._records.visibility(repo) is not None
         asker = self._questions.asker(repo, caller)
         suffix = f"/revision/{quote(revision, safe='')}" if revision else ""
         try:
-            is_public = shapes.is_known_public(self._documents, self._layout, repo)
+            is_public = self._records.is_known_public(repo)
             info = self._questions.ask(
                 repo, suffix, caller, revision=revision, is_public=is_public, is_urgent=is_urgent
             ).value
         except Moved as move:
-            self._note_move(repo, move.to)
+            self._records.keep_move(repo, move.to)
             raise
         except (RepoNotFound, InvalidCredentials) as refusal:
             if not is_known:
                 self._absences.note(repo, asker, refusal)
             # To a token, 401 speaks of the token: it has run out, or was never one.
             if isinstance(refusal, RepoNotFound) and (refusal.status != 401 or caller.is_anonymous):
-                self._note_hidden(repo)
+                self._records.hide(repo)
             raise
         except RevisionNotFound:
-            self._documents.delete(self._layout.api(repo, "revisions", revision))
+            self._records.delete(repo, "revisions", revision)
             raise
         # A repo without a commit has no sha, but someone may or may not see it.
         if not shapes.is_info(info) and (revision or not isinstance(info, dict) or info.get("sha")):
             raise NoLine(f"upstream told no commit for {repo} {revision}")
         if is_commit(revision) and info["sha"] != revision:
             raise NoLine(f"upstream told of another commit than {repo} {revision}")
-        self._note_visibility(repo, _visibility_told(info))
+        self._records.keep_visibility(repo, _visibility_told(info))
         if info.get("sha"):
-            self._documents.write(self._layout.api(repo, "infos", info["sha"]), info)
-            if revision and not is_commit(revision):
-                word = {"revision": revision, "commit": info["sha"]}
-                self._documents.write(self._layout.api(repo, "revisions", revision), word)
-        self._documents.delete(self._layout.api(repo, "moved"))
+            self._records.keep_info(repo, revision, info)
+        self._records.delete(repo, "moved")
         told: dict[str, Any] = info
         return told
 
-    def _note_visibility(self, repo: RepoRef, told: dict[str, Any]) -> None:
-        known = self._kept(repo, "visibility", shapes.is_visibility)
-        before = known.value.get("id") if known is not None else None
-        if None not in (before, told["id"]) and before != told["id"]:
-            log.warning("%s is another repo than before: what was known of that one is forgotten", repo)
-            self._forget(repo)
-        self._documents.write(self._layout.api(repo, "visibility"), told)
-
-    def _note_hidden(self, repo: RepoRef) -> None:
-        """A repo that we knew is denied to somebody: from now on each caller has to prove their right."""
-        known = self._kept(repo, "visibility", shapes.is_visibility)
-        if known is not None:
-            self._documents.write(self._layout.api(repo, "visibility"), {**known.value, "private": True})
-
-    def _forget(self, repo: RepoRef) -> None:
-        """Another repo has this name now: its callers have no right to what was kept of the old one."""
-        of_repo = self._layout.api(repo, "x").parent
-        of_access = self._layout.access(repo, "x").parent
-        for folder in (of_access, of_repo, *(path for path in of_repo.glob("*") if path.is_dir())):
-            for path in folder.glob("*.json"):
-                self._documents.delete(path)
-
-    def _note_move(self, repo: RepoRef, to: str) -> None:
-        self._documents.write(self._layout.api(repo, "moved"), {"to": to})
-        # Back to a name it had before: two moves must not lead in a circle.
-        self._documents.delete(self._layout.api(RepoRef.parse(repo.type, to), "moved"))
-
     def _follow_move(self, repo: RepoRef, *, even_stale: bool = False) -> None:
-        moved = self._kept(repo, "moved", shapes.is_move)
+        moved = self._records.move(repo)
         if moved is None or not (even_stale or self.is_fresh(moved)):
             return
         try:
@@ -312,35 +279,13 @@ class Metadata:
     def _refs_seen(self, repo: RepoRef) -> dict[str, Any]:
         """Better than none: the other list, else the names that were asked for, as branches."""
         for name in ("refs", "refs-prs"):
-            known = self._kept(repo, name, shapes.is_refs)
+            known = self._records.read(repo, name, is_right=shapes.is_refs)
             if known is not None:
                 return {key: value for key, value in known.value.items() if key != "pullRequests"}
-        folder = self._layout.api(repo, "revisions", "x").parent
-        branches = []
-        for path in sorted(folder.glob("*.json")):
-            document = shapes.kept(self._documents, path, shapes.is_word)
-            if document is None:
-                continue
-            named, commit = document.value.get("revision"), document.value["commit"]
-            # Nor is a shortened commit a branch.
-            if isinstance(named, str) and not named.startswith("refs/") and not commit.startswith(named):
-                branches.append({"name": named, "ref": f"refs/heads/{named}", "targetCommit": commit})
+        branches = self._records.branches(repo)
         if not branches:
             raise NoLine()
         return {"branches": branches, "tags": [], "converts": []}
-
-    def _word(self, repo: RepoRef, revision: str) -> Document | None:
-        """Which commit *revision* was said to be; a commit is its own word, once the Hub knew it."""
-        if is_commit(revision):
-            known = self._kept_info(repo, revision)
-            return Document({"commit": revision}, known.written_at) if known is not None else None
-        return shapes.kept(self._documents, self._layout.api(repo, "revisions", revision), shapes.is_word)
-
-    def _kept_info(self, repo: RepoRef, commit: str) -> Document | None:
-        return shapes.kept(self._documents, self._layout.api(repo, "infos", commit), shapes.is_info)
-
-    def _kept(self, repo: RepoRef, name: str, is_right: Callable[[Any], bool]) -> Document | None:
-        return shapes.kept(self._documents, self._layout.api(repo, name), is_right)
 
     def _is_good(self, word: Document, revision: str) -> bool:
         return is_commit(revision) or self.is_fresh(word)

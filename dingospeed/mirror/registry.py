@@ -16,16 +16,15 @@ import logging
 import re
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
 from dingospeed.errors import BadRequest, NoLine, Offline, Refusal, UpstreamError
-from dingospeed.mirror import shapes
 from dingospeed.mirror.access import Access
 from dingospeed.mirror.files import Files, OpenFile
 from dingospeed.mirror.gguf import MANIFEST_TYPE, manifest_of
 from dingospeed.mirror.metadata import DEFAULT_REVISION, Metadata
+from dingospeed.mirror.records import Records
 from dingospeed.mirror.together import PATIENCE_S, Together
 from dingospeed.mirror.tree import file_of
 from dingospeed.mirror.trees import Trees
@@ -34,8 +33,7 @@ from dingospeed.model import Blob, Caller, FileMeta, RepoRef
 from dingospeed.sources import hub
 from dingospeed.sources import registry as layers
 from dingospeed.sources.registry import BlobUnknown, Layer
-from dingospeed.store.documents import Document, Documents
-from dingospeed.store.layout import Layout
+from dingospeed.store.documents import Document
 from dingospeed.upstream.lines import Lines
 from dingospeed.upstream.refusals import refusal
 
@@ -74,12 +72,16 @@ class _Wanted:
     tag: str
     agent: Agent
 
+    @property
+    def name(self) -> str:
+        return f"{self.agent}:{self.tag}"
+
     def __str__(self) -> str:
         return f"{self.repo}:{self.tag} for {self.agent}"
 
 
 class Registry:
-    """Answers with manifests, kept in *documents*, and opens their blobs by *files*."""
+    """Answers with manifests, kept in *records*, and opens their blobs by *files*."""
 
     def __init__(
         self,
@@ -89,8 +91,7 @@ class Registry:
         access: Access,
         files: Files,
         lines: Lines,
-        documents: Documents,
-        layout: Layout,
+        records: Records,
         together: Together,
         ttl_s: float,
     ) -> None:
@@ -99,8 +100,7 @@ class Registry:
         self._access = access
         self._files = files
         self._lines = lines
-        self._documents = documents
-        self._layout = layout
+        self._records = records
         self._together = together
         self._ttl_s = ttl_s
 
@@ -178,31 +178,27 @@ class Registry:
 
     def _listed_size(self, repo: RepoRef, digest: str) -> int | None:
         """The size that a manifest we know gives the layer *digest*; None when none lists it."""
-        for path in self._layout.api(repo, _FOLDER, "x").parent.glob("*.json"):
-            document = shapes.kept(self._documents, path, is_manifest)
-            for layer in _layers(_value(document)) if document is not None else ():
+        for document in self._records.all(repo, _FOLDER, is_right=is_manifest):
+            for layer in _layers(_value(document)):
                 if layer["digest"] == digest:
                     size: int = layer["size"]
                     return size
         return None
 
     def _known(self, wanted: _Wanted) -> Document | None:
-        return shapes.kept(self._documents, self._path(wanted), is_manifest)
-
-    def _path(self, wanted: _Wanted) -> Path:
-        return self._layout.api(wanted.repo, _FOLDER, f"{wanted.agent}:{wanted.tag}")
+        return self._records.read(wanted.repo, _FOLDER, wanted.name, is_right=is_manifest)
 
     def _refreshed(self, wanted: _Wanted, caller: Caller) -> Manifest:
         """The Hub's manifest of now, or where it has none one from the tree; kept."""
         try:
             manifest = self._ask(wanted, caller)
         except ManifestUnknown:
-            self._documents.delete(self._path(wanted))
+            self._records.delete(wanted.repo, _FOLDER, wanted.name)
             made = self._made(wanted, caller)
             if made is None:
                 raise
             manifest = made
-        self._documents.write(self._path(wanted), manifest)
+        self._records.write(wanted.repo, _FOLDER, wanted.name, value=manifest)
         return manifest
 
     def _ask(self, wanted: _Wanted, caller: Caller) -> Manifest:
@@ -210,7 +206,7 @@ class Registry:
         headers = {"Accept": f"{MANIFEST_TYPE}, application/json"}
         if wanted.agent == LLAMA_CPP:
             headers["User-Agent"] = wanted.agent
-        is_public = shapes.is_known_public(self._documents, self._layout, repo)
+        is_public = self._records.is_known_public(repo)
         line, answer = self._lines.ask(
             "GET",
             f"/v2/{repo.id}/manifests/{quote(tag, safe='')}",

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dingospeed.model import RepoRef, is_commit
+from dingospeed.model import is_commit
 from dingospeed.store.documents import Document, Documents
-from dingospeed.store.layout import Layout
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +20,6 @@ def kept(documents: Documents, path: Path, is_right: Callable[[Any], bool]) -> D
         return document
     log.error("document %s is not what it should be, not used", path)
     return None
-
-
-def is_known_public(documents: Documents, layout: Layout, repo: RepoRef) -> bool:
-    """Whether the repo was public when it was last looked at."""
-    known = kept(documents, layout.api(repo, "visibility"), is_visibility)
-    return known is not None and not known.value["private"] and not known.value["gated"]
 
 
 def is_info(value: Any) -> bool:
@@ -53,6 +46,11 @@ def is_move(value: Any) -> bool:
 
 def is_decision(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("allowed"), bool)
+
+
+def is_object(value: Any) -> bool:
+    """The size of an object of LFS."""
+    return isinstance(value, dict) and isinstance(value.get("size"), int)
 
 
 def is_refs(value: Any) -> bool:

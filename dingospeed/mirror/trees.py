@@ -11,7 +11,6 @@ import re
 import threading
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -21,11 +20,10 @@ from dingospeed.errors import EntryNotFound, NoLine, UpstreamError
 from dingospeed.mirror import shapes
 from dingospeed.mirror.hearsay import Hearsay, heard_or_told
 from dingospeed.mirror.questions import Questions
+from dingospeed.mirror.records import Records
 from dingospeed.mirror.together import PATIENCE_S, Together
 from dingospeed.mirror.tree import Entry, Tree, file_of
 from dingospeed.model import Caller, FileMeta, RepoRef
-from dingospeed.store.documents import Documents
-from dingospeed.store.layout import Layout
 
 log = logging.getLogger(__name__)
 
@@ -37,22 +35,20 @@ _KEPT_ENTRIES = 200_000
 
 
 class Trees:
-    """Hands out trees; they are fetched by *questions* and kept in *documents*."""
+    """Hands out trees; they are fetched by *questions* and kept in *records*."""
 
     def __init__(
         self,
         *,
         questions: Questions,
-        documents: Documents,
-        layout: Layout,
+        records: Records,
         together: Together,
         wait_s: float,
         hearsay: Hearsay | None = None,
     ) -> None:
         self._hearsay = hearsay
         self._questions = questions
-        self._documents = documents
-        self._layout = layout
+        self._records = records
         self._together = together
         self._wait_s = wait_s
         # One that is larger than all is kept all the same, alone: to read it for each file is worse.
@@ -67,16 +63,15 @@ class Trees:
             tree = self._kept.get((repo, commit))
         if tree is not None:
             return tree
-        document = shapes.kept(self._documents, self._layout.api(repo, "trees", commit), shapes.is_listing)
+        document = self._records.listing(repo, commit)
         if document is None:
             return None
         return self._keep(Tree(repo, commit, document.value))
 
     def all_held(self, repo: RepoRef) -> Iterator[Tree]:
         """The trees of *repo* that are kept here, the last one fetched first."""
-        folder = self._layout.api(repo, "trees", "x").parent
-        for path in sorted(folder.glob("*.json"), key=_written_at, reverse=True):
-            tree = self.held(repo, path.stem)
+        for commit in self._records.commits_listed(repo):
+            tree = self.held(repo, commit)
             if tree is not None:
                 yield tree
 
@@ -113,7 +108,7 @@ class Trees:
         form = urlencode({"paths": path, "expand": "False"}).encode()
 
         def ask() -> list[Entry]:
-            is_public = shapes.is_known_public(self._documents, self._layout, repo)
+            is_public = self._records.is_known_public(repo)
             answered = self._questions.ask(
                 repo, suffix, caller, revision=commit, form=form, is_public=is_public, keeps_xet=True
             )
@@ -141,7 +136,7 @@ class Trees:
         tree = Tree(repo, commit, entries)
         # Identities with a mask on are nobody's identities: shown to this caller, not kept.
         if not tree.is_masked:
-            self._documents.write(self._layout.api(repo, "trees", commit), tree.entries)
+            self._records.keep_listing(repo, commit, tree.entries)
             self._keep(tree)
         return tree
 
@@ -159,7 +154,7 @@ class Trees:
 
     def _pages(self, repo: RepoRef, commit: str, caller: Caller) -> list[Entry]:
         entries: list[Entry] = []
-        is_public = shapes.is_known_public(self._documents, self._layout, repo)
+        is_public = self._records.is_known_public(repo)
         suffix = f"/tree/{commit}?recursive=true&expand=false"
         for _ in range(_MAX_PAGES):
             answered = self._questions.ask(
@@ -172,13 +167,6 @@ class Trees:
             # Only the query is taken over: the page is asked wherever this question is asked.
             suffix = f"/tree/{commit}?{urlsplit(following[1]).query}"
         raise UpstreamError(f"the listing of {repo} has no end")
-
-
-def _written_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 def _entries(value: Any) -> list[Entry]:

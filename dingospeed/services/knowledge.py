@@ -13,6 +13,7 @@ from dingospeed.mirror.access import Access, AccessTimes
 from dingospeed.mirror.hearsay import Hearsay
 from dingospeed.mirror.metadata import Metadata
 from dingospeed.mirror.questions import Questions
+from dingospeed.mirror.records import Records
 from dingospeed.mirror.rules import Globs, NodeToken, NodeTokenRule, RepoRules
 from dingospeed.mirror.together import Together
 from dingospeed.mirror.trees import Trees
@@ -40,11 +41,13 @@ class Facts:
 @dataclass(frozen=True, slots=True)
 class Knowledge:
     """*facts* may come from other nodes; those *for_peers* do not, and wait for no question that does.
+    What becomes known is kept in the *records*.
 
     *access* says which caller may have a repo, *rules* whether anybody may here.
     *changed_at* tells when a repo was last changed through this node, in seconds since the epoch.
     """
 
+    records: Records
     facts: Facts
     for_peers: Facts
     rules: RepoRules
@@ -58,6 +61,7 @@ def knowledge_of(ground: Ground, lines: Lines, group: Group | None) -> Knowledge
         [NodeTokenRule(Globs(rule.repos), rule.networks) for rule in settings.access.node_token]
     )
     questions = Questions(lines=lines, node_token=node_token)
+    records = Records(documents=documents, layout=layout)
     changed_at = partial(changes.changed_at, layout)
     denials = Shelf(
         documents=documents,
@@ -71,7 +75,20 @@ def knowledge_of(ground: Ground, lines: Lines, group: Group | None) -> Knowledge
         ttl_s=settings.access.denied_ttl_s,
         changed_at=changed_at,
     )
-    facts = _facts_of(ground, questions, absences, _hearsay_of(ground, group))
+    metadata = partial(
+        Metadata, questions=questions, records=records, absences=absences, ttl_s=settings.metadata.ttl_s
+    )
+    trees = partial(Trees, questions=questions, records=records, wait_s=settings.metadata.wait_tree_s)
+
+    def facts_of(hearsay: Hearsay | None) -> Facts:
+        together = Together(leases=ground.leases)
+        return Facts(
+            together=together,
+            metadata=metadata(together=together, hearsay=hearsay),
+            trees=trees(together=together, hearsay=hearsay),
+        )
+
+    facts = facts_of(_hearsay_of(records, group))
     access = Access(
         metadata=facts.metadata,
         together=facts.together,
@@ -87,42 +104,20 @@ def knowledge_of(ground: Ground, lines: Lines, group: Group | None) -> Knowledge
         node_token=node_token,
     )
     return Knowledge(
+        records=records,
         facts=facts,
-        for_peers=_facts_of(ground, questions, absences, hearsay=None),
+        for_peers=facts_of(None),
         rules=_rules_of(settings),
         access=access,
         changed_at=changed_at,
     )
 
 
-def _facts_of(ground: Ground, questions: Questions, absences: Absences, hearsay: Hearsay | None) -> Facts:
-    together = Together(leases=ground.leases)
-    metadata = Metadata(
-        questions=questions,
-        documents=ground.documents,
-        layout=ground.layout,
-        together=together,
-        absences=absences,
-        ttl_s=ground.settings.metadata.ttl_s,
-        hearsay=hearsay,
-    )
-    trees = Trees(
-        questions=questions,
-        documents=ground.documents,
-        layout=ground.layout,
-        together=together,
-        wait_s=ground.settings.metadata.wait_tree_s,
-        hearsay=hearsay,
-    )
-    return Facts(together=together, metadata=metadata, trees=trees)
-
-
-def _hearsay_of(ground: Ground, group: Group | None) -> Hearsay | None:
+def _hearsay_of(records: Records, group: Group | None) -> Hearsay | None:
     """What is heard from other nodes instead of being asked outside; None in no group."""
-    if group is None:
-        return None
-    answers = Answers(neighbours=group.neighbours)
-    return Hearsay(answers=answers, documents=ground.documents, layout=ground.layout)
+    return (
+        Hearsay(answers=Answers(neighbours=group.neighbours), records=records) if group is not None else None
+    )
 
 
 def _rules_of(settings: Settings) -> RepoRules:

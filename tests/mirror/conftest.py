@@ -13,6 +13,7 @@ from dingospeed.mirror.absences import Absences
 from dingospeed.mirror.changes import changed_at
 from dingospeed.mirror.metadata import Metadata
 from dingospeed.mirror.questions import Questions
+from dingospeed.mirror.records import Records
 from dingospeed.mirror.together import Together
 from dingospeed.mirror.trees import Trees
 from dingospeed.store.documents import Documents
@@ -83,20 +84,24 @@ def together(layout):
 
 
 @pytest.fixture
-def parts(lines, layout, together):
+def documents():
+    return Documents(memory_bytes=1 << 20)
+
+
+@pytest.fixture
+def parts(lines, documents, layout, together):
     """What Metadata and Trees are made of."""
     return {
         "questions": Questions(lines=lines),
-        "documents": Documents(memory_bytes=1 << 20),
-        "layout": layout,
+        "records": Records(documents=documents, layout=layout),
         "together": together,
     }
 
 
 @pytest.fixture
-def denials(parts, layout):
+def denials(documents, layout):
     return Shelf(
-        documents=parts["documents"],
+        documents=documents,
         path_of=partial(layout.shelf, "denials"),
         most=MOST_DENIALS,
         most_bytes=1 << 20,

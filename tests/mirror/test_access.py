@@ -26,13 +26,16 @@ CHECK = r"/auth-check$"
 
 
 @pytest.fixture
-def make_access(parts, lines, absences, denials):
+def make_access(parts, lines, documents, layout, absences, denials):
     def make(*, allowed_s=300, denied_s=60, grace_s=1000, rules=()):
         node_token = NodeToken([NodeTokenRule(Globs(repos), networks) for repos, networks in rules])
         asking = {**parts, "questions": Questions(lines=lines, node_token=node_token)}
         return Access(
             metadata=Metadata(**asking, absences=absences, ttl_s=3600),
-            **asking,
+            together=asking["together"],
+            questions=asking["questions"],
+            documents=documents,
+            layout=layout,
             times=AccessTimes(allowed_s, denied_s, grace_s),
             denials=denials,
             node_token=node_token,

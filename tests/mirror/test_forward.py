@@ -13,13 +13,12 @@ OWN, HUB = "http://mirror:8090", "http://hub.example:7"
 
 
 @pytest.fixture
-def forward(lines, parts):
+def forward(lines, documents, layout, together):
     nobody: Any = None  # Asked about repos only.
-    documents, layout = parts["documents"], parts["layout"]
     return Forward(
         lines=lines,
         access=nobody,
-        together=parts["together"],
+        together=together,
         shelf=Shelf(documents=documents, path_of=partial(layout.shelf, "x"), most=10, most_bytes=1 << 20),
         cleaner=Cleaner(addresses=[HUB]),
         changed_at=lambda repo: 0.0,
