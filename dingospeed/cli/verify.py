@@ -114,7 +114,7 @@ def _repaired(
     settings: Settings, layout: Layout, damaged: list[Damaged], names: dict[str, FileMeta], caller: Caller
 ) -> Iterator[tuple[Damaged, Outcome, str]]:
     parts = connect(settings)
-    repair = Repair(layout=layout, blobs=parts.ground.blobs, files=parts.answers.files, caller=caller)
+    repair = Repair(layout=layout, blobs=parts.ground.blobs, files=parts.mirror.files, caller=caller)
     for each in damaged:
         outcome, why = repair.repair(each, names.get(each.etag))
         yield each, outcome, why or each.why

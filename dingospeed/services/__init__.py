@@ -11,16 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dingospeed.config import Settings
+from dingospeed.download.filling import Fillings
 from dingospeed.services.admission import Admission, admission_of
-from dingospeed.services.answers import Answers, answers_of
 from dingospeed.services.downloads import readers_of
 from dingospeed.services.ground import Ground, ground_of
-from dingospeed.services.group import Group, group_of
+from dingospeed.services.group import Group
 from dingospeed.services.knowledge import Knowledge, knowledge_of
 from dingospeed.services.lending import Lent, lent_of
+from dingospeed.services.mirror import Mirror, mirror_of
 from dingospeed.services.reading import reading_of
 from dingospeed.services.upkeep import Upkeep, upkeep_of
 from dingospeed.services.upstream import Upstream, upstream_of
+from dingospeed.upstream.lines import Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Services:
     upstream: Upstream
     group: Group | None
     knowledge: Knowledge
-    answers: Answers
+    mirror: Mirror
     lent: Lent | None
     upkeep: Upkeep
     admission: Admission
@@ -54,7 +56,7 @@ def connect(settings: Settings) -> Services:
     ground = ground_of(settings)
     upstream = upstream_of(ground)
     readers = readers_of(ground)
-    group = group_of(ground, upstream.lines, readers.fillings)
+    group = _group_of(ground, upstream.lines, readers.fillings)
     knowledge = knowledge_of(ground, upstream.lines, group)
     reading = reading_of(ground, upstream.chain, readers, group, knowledge)
     return Services(
@@ -62,8 +64,17 @@ def connect(settings: Settings) -> Services:
         upstream=upstream,
         group=group,
         knowledge=knowledge,
-        answers=answers_of(ground, upstream.lines, knowledge, reading.for_clients),
+        mirror=mirror_of(ground, upstream.lines, knowledge, reading.for_clients),
         lent=lent_of(ground, upstream.chain, readers.for_peers, group, knowledge),
         upkeep=upkeep_of(ground, upstream.lines, group, knowledge, reading),
         admission=admission_of(ground),
     )
+
+
+def _group_of(ground: Ground, lines: Lines, fillings: Fillings) -> Group | None:
+    """None when there is no cluster.redis_url: then nothing of Redis is even imported."""
+    if not ground.settings.cluster.is_on:
+        return None
+    from dingospeed.services.joining import join
+
+    return join(ground, lines, fillings)

@@ -1,4 +1,4 @@
-"""This node's part in a group, as the settings have it; None for a node of its own."""
+"""This node's part in a group, and what it does for it now and then; None for a node of its own."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from dingospeed.cluster.choice import Peer
-from dingospeed.download.filling import Fillings
 from dingospeed.download.reader import Reader
 from dingospeed.services.ground import Ground
 from dingospeed.store.inventory import Inventory
 from dingospeed.upkeep.groupjobs import GroupJobs
 from dingospeed.upkeep.jobs import JobStore
 from dingospeed.upkeep.replicas import Replicas
-from dingospeed.upstream.lines import Lines
 
 if TYPE_CHECKING:
     from dingospeed.cluster.copies import Copies
@@ -87,15 +85,6 @@ class Group:
             "is_reachable": neighbour is None or neighbour.is_up,
             "bytes_per_s": 0.0 if neighbour is None else neighbour.rate,
         }
-
-
-def group_of(ground: Ground, lines: Lines, fillings: Fillings) -> Group | None:
-    """None when there is no cluster.redis_url: then nothing of Redis is even imported."""
-    if not ground.settings.cluster.is_on:
-        return None
-    from dingospeed.services.joining import join
-
-    return join(ground, lines, fillings)
 
 
 def group_jobs_of(ground: Ground, group: Group | None, jobs: JobStore) -> GroupJobs | None:

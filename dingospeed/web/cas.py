@@ -53,8 +53,8 @@ class NoBlock(Refusal):
 def token(kind: str, id: str, revision: str) -> Response:
     # Also asked by clients that were never told of Xet here: what they saw at the Hub they remember.
     repo, named, who = paths.repo_of_api(kind, id), paths.revision_of(revision), caller()
-    if services().answers.cas is None:
-        services().answers.repos.check_access(repo, who)
+    if services().mirror.cas is None:
+        services().mirror.repos.check_access(repo, who)
     text, expires = _cas().token(repo, named, who)
     response = replies.as_json({"casUrl": _url(), "accessToken": text, "exp": expires})
     response.headers["X-Xet-Cas-Url"] = _url()
@@ -117,7 +117,7 @@ def telemetry() -> Response:
 def send_offering(opened: OpenFile, who: Caller) -> Response:
     """As `send`; of a file that is offered by Xet with what leads there, or only that if it is preferred."""
     meta = opened.meta
-    hash = services().answers.offers.hash_of(meta.blob, meta.xet_hash)
+    hash = services().mirror.offers.hash_of(meta.blob, meta.xet_hash)
     if hash is None:
         return send(opened, who)
     # huggingface.js asks so, and for the first byte.
@@ -134,7 +134,7 @@ def send_offering(opened: OpenFile, who: Caller) -> Response:
 
 def _cas() -> Cas:
     """Raises NoCas."""
-    found = services().answers.cas
+    found = services().mirror.cas
     if found is None:
         raise NoCas()
     return found

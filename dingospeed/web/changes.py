@@ -26,7 +26,7 @@ _HEADERS = ("Accept", "Content-Type", "Content-Encoding")
 
 @blueprint.route("/<path:rest>", methods=["POST", "PUT", "PATCH", "DELETE"])
 def change(rest: str) -> Response:
-    changes = services().answers.changes
+    changes = services().mirror.changes
     if changes is None:
         raise Forbidden(READ_ONLY)
     paths.path_of(request.path.strip("/"))

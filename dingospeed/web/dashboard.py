@@ -48,7 +48,7 @@ def repos() -> Response:
     start = request.args.get("start", 0, type=int)
     if order not in ORDERS or not 0 <= start <= _MAX_START:
         raise BadRequest(f"order is one of {', '.join(ORDERS)}, and start counts from 0")
-    screenful = services().answers.catalogue.search(text, order=order, start=start, count=_ROWS)
+    screenful = services().mirror.catalogue.search(text, order=order, start=start, count=_ROWS)
     template = "parts/repos.html" if is_part() else "repos.html"
     return page(template, screenful=screenful, text=text, order=order, rows=_ROWS)
 
@@ -59,7 +59,7 @@ def repo(kind: str, id: str) -> Response:
     if auth.session() is None:
         return go_to("/-/login")
     ref = paths.repo_of_api(kind, id)
-    shown = services().answers.catalogue.show(ref)
+    shown = services().mirror.catalogue.show(ref)
     return page("repo.html", status=200 if shown else 404, repo=ref, shown=shown)
 
 

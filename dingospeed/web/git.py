@@ -66,7 +66,7 @@ def git_receive_pack(repo: str) -> Response:
 
 def _asked(repo: str, asked: GitRequest) -> Response:
     who, named = caller(), _repo(repo)
-    answer = services().answers.git.ask(named, asked, who)
+    answer = services().mirror.git.ask(named, asked, who)
     headers = {"Cache-Control": "no-cache, max-age=0, must-revalidate", "Content-Type": answer.content_type}
     if answer.length is not None:
         headers["Content-Length"] = str(answer.length)
@@ -86,7 +86,7 @@ def batch(repo: str) -> Response:
     if asked.get("hash_algo", "sha256") != "sha256":
         raise BadRequest("hash_algo: expected sha256")
     named = _repo(repo)
-    promises = services().answers.lfs.batch(named, _objects_of(asked), caller())
+    promises = services().mirror.lfs.batch(named, _objects_of(asked), caller())
     address = f"{own_url()}{named.web_path}.git/info/lfs/objects"
     objects = [_object(promise, address) for promise in promises]
     return _as_lfs({"transfer": "basic", "objects": objects, "hash_algo": "sha256"})
@@ -98,7 +98,7 @@ def lfs_object(repo: str, oid: str) -> Response:
     if not _is_oid(oid):
         raise BadRequest("Not an oid")
     size = _SIZE.match(request.args.get("size", ""))
-    opened = services().answers.lfs.open(_repo(repo), oid, int(size[0]) if size else None, who)
+    opened = services().mirror.lfs.open(_repo(repo), oid, int(size[0]) if size else None, who)
     response = send(opened, who)
     # What an object is called, and where, depends on who asks for which commit.
     for name in ("Content-Disposition", "X-Repo-Commit"):

@@ -34,7 +34,7 @@ def info(kind: str, id: str, revision: str | None = None) -> Response:
         except UpstreamError:
             pass  # More than was asked for is better than nothing.
     named = paths.revision_of(revision) if revision else None
-    value = services().answers.repos.info(repo, named, caller(), has_blobs=flag("blobs"))
+    value = services().mirror.repos.info(repo, named, caller(), has_blobs=flag("blobs"))
     return replies.as_json(value, commit=value["sha"])
 
 
@@ -47,7 +47,7 @@ def tree(kind: str, id: str, revision: str, path: str = "") -> Response:
             return _forwarded()
         except UpstreamError:
             pass
-    listing = services().answers.repos.listing(
+    listing = services().mirror.repos.listing(
         repo,
         paths.revision_of(revision),
         paths.path_of(path.rstrip("/")) if path.strip("/") else "",
@@ -71,7 +71,7 @@ def paths_info(kind: str, id: str, revision: str) -> Response:
             return _forwarded(urlencode([*(("paths", path) for path in asked), ("expand", "True")]).encode())
         except UpstreamError:
             pass
-    commit, entries = services().answers.repos.paths(repo, named, asked, caller())
+    commit, entries = services().mirror.repos.paths(repo, named, asked, caller())
     return replies.as_json(entries, commit=commit)
 
 
@@ -79,13 +79,13 @@ def paths_info(kind: str, id: str, revision: str) -> Response:
 def refs(kind: str, id: str) -> Response:
     repo = paths.repo_of_api(kind, id)
     return replies.as_json(
-        services().answers.repos.refs(repo, caller(), has_pull_requests=flag("include_prs"))
+        services().mirror.repos.refs(repo, caller(), has_pull_requests=flag("include_prs"))
     )
 
 
 @blueprint.get("/<kind>/<id:id>/auth-check")
 def auth_check(kind: str, id: str) -> Response:
-    services().answers.repos.check_access(paths.repo_of_api(kind, id), caller())
+    services().mirror.repos.check_access(paths.repo_of_api(kind, id), caller())
     return Response("OK", content_type="text/plain; charset=utf-8")
 
 
@@ -116,7 +116,7 @@ def _forwarded(form: bytes | None = None) -> Response:
         route=about.route,
         is_clear=about.is_clear,
     )
-    answer = services().answers.forward.ask(question, caller(), own_url=own_url())
+    answer = services().mirror.forward.ask(question, caller(), own_url=own_url())
     return Response(answer.body, answer.status, headers=answer.headers)
 
 

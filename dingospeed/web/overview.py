@@ -37,7 +37,7 @@ def moving(parts: Services) -> dict[str, Any]:
         "lines": lines_of_node(parts.upstream.lines.snapshot(), sheets),
         "disk": disk_of(parts.ground.layout.root),
         "forecast": parts.upkeep.disk_history.forecast(),
-        "repos_held": parts.answers.catalogue.count(),
+        "repos_held": parts.mirror.catalogue.count(),
         "group": group,
         "picture": picture_of(group["nodes"], group["traffic"]) if group is not None else None,
     }

@@ -14,7 +14,7 @@ blueprint = Blueprint("raw", __name__)
 @blueprint.get("/<repo:repo>/raw/<revision:revision>/<path:path>")
 def raw(repo: str, revision: str, path: str) -> Response:
     who = caller()
-    opened = services().answers.raw.open(
+    opened = services().mirror.raw.open(
         paths.repo_of_page(repo), paths.revision_of(revision), paths.path_of(path), who
     )
     return send(opened, who)

@@ -42,7 +42,7 @@ def version() -> Response:
 def manifest(id: str, tag: str) -> Response:
     agent = LLAMA_CPP if LLAMA_CPP in request.headers.get("User-Agent", "").lower() else OTHER
     repo = paths.repo_of_api("models", id)
-    value = services().answers.registry.manifest(repo, paths.decoded(tag), caller(), agent=agent)
+    value = services().mirror.registry.manifest(repo, paths.decoded(tag), caller(), agent=agent)
     response = replies.as_json(value)
     media_type = value.get("mediaType")
     is_sane = isinstance(media_type, str) and _MEDIA_TYPE.match(media_type)
@@ -54,7 +54,7 @@ def manifest(id: str, tag: str) -> Response:
 @blueprint.get("/<id:id>/blobs/<digest>")
 def blob(id: str, digest: str) -> Response:
     who = caller()
-    opened = services().answers.registry.open(paths.repo_of_api("models", id), paths.decoded(digest), who)
+    opened = services().mirror.registry.open(paths.repo_of_api("models", id), paths.decoded(digest), who)
     response = send(opened, who)
     if response.status_code != 304:
         response.headers["Content-Type"] = "application/octet-stream"

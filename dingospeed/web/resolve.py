@@ -25,5 +25,5 @@ def resolve_cache(kind: str, id: str, revision: str, path: str) -> Response:
 
 def _file(repo: RepoRef, revision: str, path: str) -> Response:
     who = caller()
-    opened = services().answers.files.open(repo, paths.revision_of(revision), paths.path_of(path), who)
+    opened = services().mirror.files.open(repo, paths.revision_of(revision), paths.path_of(path), who)
     return send_offering(opened, who)

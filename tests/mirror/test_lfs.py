@@ -31,7 +31,7 @@ def mirror(hub, tmp_path):
         "cache": settings.cache.model_copy(update={"repos": tmp_path / "repos"}),
         "upstream": settings.upstream.model_copy(update={"lines": (Line(name="a", url=hub.url, hub=True),)}),
     }
-    return connect(settings.model_copy(update=changed)).answers
+    return connect(settings.model_copy(update=changed)).mirror
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def test_full_disk__no_document_can_be_kept__everything_is_answered(repo, app, m
     before = everything(app, repo.branches["main"])
     for document in (app.repos / "api").rglob("*.json"):
         document.unlink()
-    monkeypatch.setattr(Documents, "write", lambda *_: False)
+    monkeypatch.setattr(Documents, "write", lambda *_, **_at: False)
 
     assert everything(make_app(), repo.branches["main"]) == before
 

@@ -29,7 +29,7 @@ _FORWARDED_KEPT, _FORWARDED_KEPT_BYTES = 16_384, 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class Mirror:
     """What callers ask for, by who answers it.
 
     *forward* passes on what nobody here knows, *changes* what callers want changed, None where they may
@@ -49,12 +49,12 @@ class Answers:
     changes: Changes | None
 
 
-def answers_of(ground: Ground, lines: Lines, knowledge: Knowledge, files: Files) -> Answers:
+def mirror_of(ground: Ground, lines: Lines, knowledge: Knowledge, files: Files) -> Mirror:
     settings, documents, layout = ground.settings, ground.documents, ground.layout
     facts, access = knowledge.facts, knowledge.access
     offers = offers_of(settings)
     cleaner = Cleaner(addresses=[line.url for line in settings.upstream.lines])
-    return Answers(
+    return Mirror(
         files=files,
         raw=Raw(files=files),
         repos=Repos(metadata=facts.metadata, trees=facts.trees, access=access, offers=offers),
