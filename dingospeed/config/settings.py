@@ -200,15 +200,17 @@ class Download(Section):
         default=_MIB, ge=64 * _KIB, le=16 * _MIB, description="bytes, a power of two, 64KiB to 16MiB"
     )
     segment_blocks: int = Field(
-        default=32,
+        default=16,
         ge=8,
         le=1024,
         multiple_of=8,
         description="a whole number of blocks, a multiple of 8, 8 to 1024",
     )
-    parallel: int = Field(default=32, ge=1, le=1024, description="a whole number of segments, 1 to 1024")
+    parallel: int = Field(default=48, ge=1, le=1024, description="a whole number of segments, 1 to 1024")
     # At most as many as a node fills at once.
-    read_ahead: int = Field(default=8, ge=1, description="a whole number of segments, 1 to download.parallel")
+    read_ahead: int = Field(
+        default=12, ge=1, description="a whole number of segments, 1 to download.parallel"
+    )
     hold_s: float = Field(default=120, ge=0, le=3600, description="seconds, 0 to 3600")
     finish_abandoned: Literal["never", "always"] | float = Field(
         default="never", description='"never", "always" or a share of the file between 0 and 1'

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from dingospeed.testing import Generated
+from dingospeed.testing import Call, Generated
 from tests.bench.case import ACCEL, NGINX, OLAH, US, Systems
 from tests.bench.load import Figures, Server, ask, curl, download, streams
 from tests.bench.stage import GIB, MIB, Hollow, Remote, Stage, forget_blobs
@@ -82,11 +82,19 @@ def limited(stage: Stage, is_quick: bool) -> Iterator[Systems]:
 
         def by_us() -> Figures:
             forget_blobs(mirror)
+            seen = len(stage.hub.calls)
             found = streams(server, [file.path])
             wait_until(lambda: file.etag in mirror.sealed())
-            return found
+            return {**found, "connections busy": _busy(stage.hub.calls[seen:])}
 
         yield {ONE: alone, US: by_us}
+
+
+def _busy(calls: Sequence[Call]) -> float:
+    """How many connections the CDN was sending over, from its first byte to its last."""
+    sent = [(call.time, call.ended) for call in calls if call.kind == "cdn" and call.ended is not None]
+    took_s = max(ended for _, ended in sent) - min(began for began, _ in sent)
+    return sum(ended - began for began, ended in sent) / took_s
 
 
 @contextmanager

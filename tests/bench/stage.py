@@ -21,12 +21,13 @@ from tests.harness import Mirror
 from tests.nginx import nginx_before
 
 MIB, GIB = 1 << 20, 1 << 30
+SEGMENT_MIB, READ_AHEAD = 16, 12
 UNLIMITED = 1_000_000_000
 # As users have it, and not as the tests do: of those come the settings that are not named here.
 SETTINGS: dict[str, dict[str, Any]] = {
     "server": {"workers": 2},
     "upstream": {"timeouts": {"connect_s": 5, "read_s": 9}},
-    "download": {"block_bytes": MIB, "segment_blocks": 32, "read_ahead": 8},
+    "download": {"block_bytes": MIB, "segment_blocks": SEGMENT_MIB, "read_ahead": READ_AHEAD},
 }
 
 

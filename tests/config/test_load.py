@@ -435,7 +435,7 @@ def test_combination__of_a_value_and_a_default__error_names_the_place_of_the_val
     told = refused("download:\n  parallel: 4")
 
     assert told == [
-        "ds.yaml:2: download.read_ahead: expected a whole number of segments, at most download.parallel (4); found 8"
+        "ds.yaml:2: download.read_ahead: expected a whole number of segments, at most download.parallel (4); found 12"
     ]
 
 

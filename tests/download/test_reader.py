@@ -224,6 +224,20 @@ def test_read__client_slow__no_more_is_fetched_than_read_ahead(engine, origin, u
     assert origin.most_often == 1
 
 
+def test_read__client_always_slower_than_what_comes__never_more_than_read_ahead_in_front_of_it(
+    engine, make_origin, until
+):
+    origin = make_origin(20 * SEGMENT)
+    position = 0
+    for piece in engine.pieces(origin.blob, origin.blob.whole, origin):
+        ahead = (position // SEGMENT + 4) * SEGMENT
+        until(lambda ahead=ahead: engine.blobs.held_bytes(origin.blob) >= min(ahead, origin.blob.size))
+        assert origin.sent_bytes <= ahead
+        position += len(piece)
+        if position > origin.blob.size - HELD_BACK - 4 * SEGMENT:  # Then it waits for the hash.
+            break
+
+
 def test_read__end_held_back_is_longer_than_the_read_ahead__fetched_all_the_same(make_engine, origin):
     engine = make_engine(read_ahead=1)
 
