@@ -11,7 +11,8 @@ from typing import Any
 
 from dingospeed.errors import Forbidden
 from dingospeed.mirror import shapes
-from dingospeed.mirror.access import Access, Standing
+from dingospeed.mirror.access import Access
+from dingospeed.mirror.decisions import Standing
 from dingospeed.mirror.held import Held
 from dingospeed.mirror.rules import RepoRules
 from dingospeed.model import Caller, FileMeta, RepoRef, is_commit

@@ -9,7 +9,8 @@ from functools import partial
 from dingospeed.config import Settings
 from dingospeed.mirror import changes
 from dingospeed.mirror.absences import Absences
-from dingospeed.mirror.access import Access, AccessTimes
+from dingospeed.mirror.access import Access
+from dingospeed.mirror.decisions import AccessTimes, Decisions
 from dingospeed.mirror.hearsay import Hearsay
 from dingospeed.mirror.metadata import Metadata
 from dingospeed.mirror.questions import Questions
@@ -56,25 +57,16 @@ class Knowledge:
 
 
 def knowledge_of(ground: Ground, lines: Lines, group: Group | None) -> Knowledge:
-    settings, documents, layout = ground.settings, ground.documents, ground.layout
+    settings, layout = ground.settings, ground.layout
     node_token = NodeToken(
         [NodeTokenRule(Globs(rule.repos), rule.networks) for rule in settings.access.node_token]
     )
     questions = Questions(lines=lines, node_token=node_token)
-    records = Records(documents=documents, layout=layout)
+    records = Records(documents=ground.documents, layout=layout)
     changed_at = partial(changes.changed_at, layout)
-    denials = Shelf(
-        documents=documents,
-        path_of=partial(layout.shelf, "denials"),
-        most=_DENIALS_KEPT,
-        most_bytes=_DENIALS_KEPT_BYTES,
-    )
-    absences = Absences(
-        shelf=denials,
-        salt=own_key(layout.key("salt")).encode(),
-        ttl_s=settings.access.denied_ttl_s,
-        changed_at=changed_at,
-    )
+    salt = own_key(layout.key("salt")).encode()
+    denials = _denials_of(ground)
+    absences = Absences(shelf=denials, salt=salt, ttl_s=settings.access.denied_ttl_s, changed_at=changed_at)
     metadata = partial(
         Metadata, questions=questions, records=records, absences=absences, ttl_s=settings.metadata.ttl_s
     )
@@ -93,14 +85,7 @@ def knowledge_of(ground: Ground, lines: Lines, group: Group | None) -> Knowledge
         metadata=facts.metadata,
         together=facts.together,
         questions=questions,
-        documents=documents,
-        layout=layout,
-        times=AccessTimes(
-            allowed_s=settings.access.allowed_ttl_s,
-            denied_s=settings.access.denied_ttl_s,
-            offline_grace_s=settings.access.offline_grace_s,
-        ),
-        denials=denials,
+        decisions=_decisions_of(ground, denials, salt),
         node_token=node_token,
     )
     return Knowledge(
@@ -110,6 +95,23 @@ def knowledge_of(ground: Ground, lines: Lines, group: Group | None) -> Knowledge
         rules=_rules_of(settings),
         access=access,
         changed_at=changed_at,
+    )
+
+
+def _denials_of(ground: Ground) -> Shelf:
+    return Shelf(
+        documents=ground.documents,
+        path_of=partial(ground.layout.shelf, "denials"),
+        most=_DENIALS_KEPT,
+        most_bytes=_DENIALS_KEPT_BYTES,
+    )
+
+
+def _decisions_of(ground: Ground, denials: Shelf, salt: bytes) -> Decisions:
+    access = ground.settings.access
+    times = AccessTimes(access.allowed_ttl_s, access.denied_ttl_s, access.offline_grace_s)
+    return Decisions(
+        documents=ground.documents, layout=ground.layout, denials=denials, salt=salt, times=times
     )
 
 

@@ -11,7 +11,8 @@ from dingospeed.errors import (
     Offline,
     RepoNotFound,
 )
-from dingospeed.mirror.access import Access, AccessTimes
+from dingospeed.mirror.access import Access
+from dingospeed.mirror.decisions import AccessTimes, Decisions
 from dingospeed.mirror.metadata import Metadata
 from dingospeed.mirror.questions import Questions
 from dingospeed.mirror.rules import Globs, NodeToken, NodeTokenRule
@@ -34,10 +35,13 @@ def make_access(parts, lines, documents, layout, absences, denials):
             metadata=Metadata(**asking, absences=absences, ttl_s=3600),
             together=asking["together"],
             questions=asking["questions"],
-            documents=documents,
-            layout=layout,
-            times=AccessTimes(allowed_s, denied_s, grace_s),
-            denials=denials,
+            decisions=Decisions(
+                documents=documents,
+                layout=layout,
+                denials=denials,
+                salt=b"salt",
+                times=AccessTimes(allowed_s, denied_s, grace_s),
+            ),
             node_token=node_token,
         )
 
