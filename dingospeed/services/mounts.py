@@ -7,6 +7,7 @@ from dingospeed.services.ground import Ground
 from dingospeed.services.knowledge import Knowledge
 from dingospeed.upkeep.mountbook import MountBook, Wanted
 from dingospeed.upkeep.mounts import Mounts
+from dingospeed.upkeep.snapshots import Snapshots
 from dingospeed.upkeep.uses import Uses
 from dingospeed.upkeep.warmup import Warmups
 
@@ -21,11 +22,14 @@ def mounts_of(ground: Ground, knowledge: Knowledge, warmups: Warmups, uses: Uses
             for one in settings.mounts.repos
         ],
         hot=settings.mounts.hot,
-        metadata=knowledge.facts.metadata,
-        trees=knowledge.facts.trees,
-        rules=knowledge.rules,
-        warmups=warmups,
         uses=uses,
+        snapshots=Snapshots(
+            metadata=knowledge.facts.metadata,
+            trees=knowledge.facts.trees,
+            rules=knowledge.rules,
+            warmups=warmups,
+            layout=ground.layout,
+        ),
         book=MountBook(documents=ground.documents, layout=ground.layout, leases=ground.leases),
         layout=ground.layout,
     )
