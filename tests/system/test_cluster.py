@@ -169,6 +169,7 @@ def test_cached_file__asked_for_many_times__redis_is_asked_nothing_about_it(grou
     assert download(node, big.path) == big.etag
     is_told = partial(group.redis.client.hget, f"dingospeed:blob:{big.etag}", "n0")
     wait_until(lambda: is_told() == "*", "it is cached, and the group is told")
+    wait_until(lambda: is_counted(group, big), "and so is that it was read once from its beginning")
     ranges = [f"bytes={start}-{start + 99}" for start in range(1, 100)]
 
     with group.redis.watched() as commands:
@@ -178,6 +179,11 @@ def test_cached_file__asked_for_many_times__redis_is_asked_nothing_about_it(grou
     about_it = [command for command in commands if big.etag in command]
     # The owners' own cells may still be told of.
     assert not [command for command in about_it if not command.startswith(("HSET", "EXPIRE"))]
+
+
+def is_counted(group, big):
+    asked = group.redis.client
+    return any(asked.zscore(hour, f"{big.etag}:{SIZE}") for hour in asked.keys("dingospeed:heat:*"))
 
 
 def test_public_repo__asked_of_four_nodes__its_answers_come_from_outside_once(group, big):
