@@ -22,6 +22,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from dingospeed.config.settings import Download
 from dingospeed.testing import FakeHub, Generated
 from dingospeed.testing.fake import Address
 from tests.group import Group, download
@@ -32,8 +33,8 @@ OUTSIDE, INSIDE = "10.98.77", "10.99.77"
 PATH = "/org/big/resolve/main/big.bin"
 PORT = 8090
 PATIENCE_S = 600
-# What is the default; the harness has smaller ones.
-DOWNLOAD = {"block_bytes": 1 << 20, "segment_blocks": 32, "read_ahead": 8}
+# The default, as it is without settings; the harness has smaller ones.
+DOWNLOAD = {name: getattr(Download(), name) for name in ("block_bytes", "segment_blocks", "read_ahead")}
 # Beyond this a shaper would hold back what it should let through.
 TICK_S = 0.01
 
