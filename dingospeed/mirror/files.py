@@ -33,15 +33,15 @@ class OpenFile:
     cache: str
     may_resume: bool
     _read: Callable[[Span], Iterator[Piece]]
-    _keep_use: Callable[[], bool]
+    _hand_over: Callable[[Span], bool]
 
     def read(self, span: Span) -> Iterator[Piece]:
         """As Reader.read."""
         return self._read(span)
 
-    def keep_use(self) -> bool:
-        """Whether the blob is sealed here; counts as a use of it."""
-        return self._keep_use()
+    def hand_over(self, span: Span) -> bool:
+        """Whether the blob is sealed here, for another program to send *span* of it; counts as a read."""
+        return self._hand_over(span)
 
 
 class Files:
@@ -102,12 +102,21 @@ class Files:
             cache = "STALE"
         may_resume = self._blobs.rejections(meta.blob) == 0
 
-        def read_here(span: Span) -> Iterator[Piece]:
+        def note(span: Span) -> None:
             if self._on_read is not None and not span.start:
                 self._on_read(meta.blob)
+
+        def read_here(span: Span) -> Iterator[Piece]:
+            note(span)
             return self._reader.read(meta.blob, span, source, is_kept=is_kept)
 
-        return OpenFile(meta, cache, may_resume, read_here, lambda: self._blobs.keep_use(meta.blob))
+        def hand_over(span: Span) -> bool:
+            is_here = self._blobs.keep_use(meta.blob)
+            if is_here:
+                note(span)
+            return is_here
+
+        return OpenFile(meta, cache, may_resume, read_here, hand_over)
 
     def _source(self, meta: FileMeta, caller: Caller, *, is_restricted: bool, read: ReadLine) -> Source:
         outside = self._chain.source(meta, token=caller.token, is_restricted=is_restricted, read=read)

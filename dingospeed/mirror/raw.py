@@ -29,7 +29,7 @@ class Raw:
 
         # Made here, it is no blob of the store.
         made = FileMeta(repo, meta.commit, path, Blob(sha1, len(text)))
-        return OpenFile(made, "HIT", True, read, lambda: False)
+        return OpenFile(made, "HIT", True, read, lambda span: False)
 
 
 def pointer(blob: Blob) -> bytes:

@@ -47,7 +47,8 @@ def chosen(group_job: GroupJob, alive: Iterable[Peer]) -> list[str]:
     """The ids of the nodes that are to have a share.
 
     Of a number of nodes first those that are done, then the furthest, then by rendezvous: so the
-    place of a node that is lost goes to another one, and who took over keeps it.
+    place of a node that is lost goes to another one, and who took over keeps it. So does the place of
+    one that failed, as long as there are others; when it is told to run again all have another try.
     """
     nodes, peers = group_job.job.nodes, list(alive)
     if nodes == ALL:
@@ -55,11 +56,11 @@ def chosen(group_job: GroupJob, alive: Iterable[Peer]) -> list[str]:
     if not nodes.isdecimal():
         return sorted(set(nodes.split(",")))
 
-    def rank(peer: Peer) -> tuple[bool, int, float]:
-        word = group_job.words.get(peer.id)
-        held = word.progress.bytes_held if word is not None else 0
-        is_done = word is not None and word.state is State.DONE
-        return is_done, held, choice.score(group_job.job.id, peer.id, peer.weight)
+    def rank(peer: Peer) -> tuple[bool, bool, int, float]:
+        word = group_job.words.get(peer.id, Word(State.QUEUED))
+        has_failed = word.state is State.FAILED and word.turn == group_job.turn
+        score = choice.score(group_job.job.id, peer.id, peer.weight)
+        return not has_failed, word.state is State.DONE, word.progress.bytes_held, score
 
     return sorted(peer.id for peer in sorted(peers, key=rank, reverse=True)[: int(nodes)])
 

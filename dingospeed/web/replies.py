@@ -77,8 +77,8 @@ class Sending(Protocol):
         """What the pieces pass through on their way."""
         ...
 
-    def place_for_nginx(self) -> str | None:
-        """Where the nginx in front finds the whole file, to send what is asked of it."""
+    def place_for_nginx(self, span: Span) -> str | None:
+        """Where the nginx in front finds the whole file, to send *span* of it."""
         ...
 
 
@@ -102,7 +102,7 @@ def file(opened: OpenFile, sending: Sending) -> Response:
         span = None
     # What we do with a range that is none of the plain ones, nginx would do in another way.
     if request.method == "GET" and meta.blob.size and (span is not None or not is_part_asked):
-        place = sending.place_for_nginx()
+        place = sending.place_for_nginx(span or meta.blob.whole)
         if place is not None:
             return Response(status=200, headers={**headers, "X-Accel-Redirect": place})
     return _content(span, meta.blob.size, headers, opened.read, sending)

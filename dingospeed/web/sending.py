@@ -9,7 +9,7 @@ from flask import Response, g, request
 
 from dingospeed.mirror.files import OpenFile
 from dingospeed.mirror.xorbs import Block
-from dingospeed.model import Caller, Piece
+from dingospeed.model import Caller, Piece, Span
 from dingospeed.web import limits, replies
 from dingospeed.web.asking import is_from_trusted_proxy, request_id, services, transfers
 from dingospeed.web.body import Body, OnEnd
@@ -57,7 +57,7 @@ class _Sending:
         rate = services().ground.settings.server.limits.transfer_bytes_per_s
         return pieces if rate is None else limits.paced(pieces, rate)
 
-    def place_for_nginx(self) -> str | None:
+    def place_for_nginx(self, span: Span) -> str | None:
         """It has to be there and say that it can, and to answer as we would.
 
         Of an If-Range it would want an ETag of its own making.
@@ -67,7 +67,7 @@ class _Sending:
             or request.headers.get(_ACCEL_HEADER) != _ACCEL_NAME
             or "If-Range" in request.headers
             or not is_from_trusted_proxy()
-            or not self._opened.keep_use()
+            or not self._opened.hand_over(span)
         ):
             return None
         transfers().hand_over(self._opened)

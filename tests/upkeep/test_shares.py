@@ -53,6 +53,28 @@ def test_chosen__a_number_and_the_lost_one_returns__who_took_over_keeps_its_plac
     assert chosen(replace(job, words=words), NODES) == [heir]
 
 
+def test_chosen__a_number_and_one_fails__another_takes_its_place_until_all_are_told_to_run_again():
+    job = group_job("1")
+    (failing,) = chosen(job, NODES)
+
+    after = replace(job, words={failing: word("failed", 90)})
+
+    (heir,) = chosen(after, NODES)
+    assert heir != failing
+    assert outcome(replace(after, words={**after.words, heir: word("done")}), [heir]) is State.DONE
+    # It had come further than anybody.
+    assert chosen(replace(after, turn=2), NODES) == [failing]
+
+
+def test_chosen__a_number_and_all_fail__the_job_does():
+    job = group_job("2", **{peer.id: word("failed") for peer in NODES})
+
+    mine = chosen(job, NODES)
+
+    assert len(mine) == 2
+    assert outcome(job, mine) is State.FAILED
+
+
 def test_chosen__a_number_and_one_is_done__it_stays():
     job = group_job("1")
     done = next(peer.id for peer in NODES if peer.id not in chosen(job, NODES))
