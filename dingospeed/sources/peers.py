@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,6 +23,7 @@ from dingospeed.errors import LineFailed, NotServed, UpstreamError
 from dingospeed.metrics import Metrics
 from dingospeed.model import Blob, FileMeta, Span
 from dingospeed.sources.neighbours import Neighbour, Neighbours
+from dingospeed.upstream.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -91,32 +92,38 @@ class Peers:
                 yield from self._read_part(file, cell, part)
 
     def _read_part(self, file: PeerSource, cell: int, part: Span) -> Iterator[bytes]:
-        position = part.start
-        asked: set[str] = set()
-        for step in self._plan(file, cell, part):
-            asked.add(step.id)
-            try:
-                for piece in self._from_peer(file, step, cell, Span(position, part.stop)):
-                    position += len(piece)
-                    yield piece
-                return
-            except LineFailed as error:
-                log.info("blob %s at byte %d: %s", file.blob.etag[:12], position, error)
+        steps = list(self._plan(file, cell, part))
+        position = yield from self._from_first(file, steps, cell, part)
+        if position == part.stop:
+            return
         try:
             for piece in file.outside.read(Span(position, part.stop)):
                 position += len(piece)
                 yield piece
         except UpstreamError:
             # Our way out is closed; perhaps not that of others.
-            for step in self._last_resort(file, cell, asked):
-                try:
-                    for piece in self._from_peer(file, step, cell, Span(position, part.stop)):
-                        position += len(piece)
-                        yield piece
-                    return
-                except LineFailed as error:
-                    log.info("blob %s at byte %d: %s", file.blob.etag[:12], position, error)
-            raise
+            others = self._last_resort(file, cell, asked={step.id for step in steps})
+            position = yield from self._from_first(file, others, cell, Span(position, part.stop))
+            if position < part.stop:
+                raise
+
+    def _from_first(
+        self, file: PeerSource, steps: Iterable[Step], cell: int, span: Span
+    ) -> Generator[bytes, None, int]:
+        """The bytes of *span* from the first that gives them, where it stops from the next.
+
+        Returns where they end: before the end of *span* when nobody gave the rest.
+        """
+        position = span.start
+        for step in steps:
+            try:
+                for piece in self._from_peer(file, step, cell, Span(position, span.stop)):
+                    position += len(piece)
+                    yield piece
+                break
+            except LineFailed as error:
+                log.info("blob %s at byte %d: %s", file.blob.etag[:12], position, error)
+        return position
 
     def _plan(self, file: PeerSource, cell: int, part: Span) -> Iterator[Step]:
         others = self._neighbours.peers()
@@ -131,7 +138,7 @@ class Peers:
             may_fetch=file.public_as is not None,
         )
 
-    def _last_resort(self, file: PeerSource, cell: int, asked: set[str]) -> list[Step]:
+    def _last_resort(self, file: PeerSource, cell: int, *, asked: set[str]) -> list[Step]:
         able = [peer for peer in self._neighbours.peers() if peer.may_own and peer.id not in asked]
         owners = choice.owners(Part(file.blob.etag, cell), able)
         return [Step(peer.id, is_owner=True) for peer in owners] if file.public_as else []
@@ -172,27 +179,40 @@ class Peers:
                 raise NotServed(name, f"answered {stream.status}")
             if stream.headers.get("Content-Length") != str(len(span)):
                 raise LineFailed(name, "does not send what it was asked for")
-            began = looked = time.monotonic()
-            best = 0.0 if step.is_owner else self._best_other(neighbour)
-            left = len(span)
-            try:
-                while left:
-                    piece = stream.read(min(_PIECE_BYTES, left))
-                    if not piece:
-                        raise LineFailed(name, f"ended {left} bytes early")
-                    left -= len(piece)
-                    yield piece
-                    now = time.monotonic()
-                    if left and now > looked + _LOOK_S:
-                        looked = now
-                        if choice.is_too_slow((len(span) - left) / (now - began), now - began, best):
-                            raise NotServed(name, "is slow")
-            finally:
-                if not step.is_owner:  # An owner is as quick as the outside.
-                    neighbour.rated(len(span) - left, time.monotonic() - began)
+            # An owner is as quick as the outside: it is not rated, and not too slow for anything.
+            if step.is_owner:
+                yield from _pieces(stream, name, len(span))
+            else:
+                yield from self._rated(neighbour, _pieces(stream, name, len(span)), len(span))
+
+    def _rated(self, neighbour: Neighbour, pieces: Iterator[bytes], count: int) -> Iterator[bytes]:
+        """*pieces* of *count* bytes. Raises NotServed when another node would be much quicker."""
+        began = looked = time.monotonic()
+        best, done = self._best_other(neighbour), 0
+        try:
+            for piece in pieces:
+                done += len(piece)
+                yield piece
+                now = time.monotonic()
+                if done < count and now > looked + _LOOK_S:
+                    looked = now
+                    if choice.is_too_slow(done / (now - began), now - began, best):
+                        raise NotServed(f"node {neighbour.id}", "is slow")
+        finally:
+            neighbour.rated(done, time.monotonic() - began)
 
     def _best_other(self, neighbour: Neighbour) -> float:
         return max((peer.rate for peer in self._neighbours.peers() if peer.id != neighbour.id), default=0.0)
+
+
+def _pieces(stream: Stream, name: str, count: int) -> Iterator[bytes]:
+    """Exactly *count* bytes. Raises LineFailed when there are not so many."""
+    while count:
+        piece = stream.read(min(_PIECE_BYTES, count))
+        if not piece:
+            raise LineFailed(name, f"ended {count} bytes early")
+        count -= len(piece)
+        yield piece
 
 
 class _Nowhere:
