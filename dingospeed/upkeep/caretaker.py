@@ -9,15 +9,13 @@ from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
-from dingospeed.config import Settings
 from dingospeed.errors import StoreError
 from dingospeed.metrics import Metrics
 from dingospeed.store.documents import Documents
 from dingospeed.store.layout import Layout
 from dingospeed.store.usage import Disk, disk_of
-from dingospeed.upkeep.apart import Report, Task, rules_of, run_apart, spare_s
+from dingospeed.upkeep.apart import Report, Task, rules_of, run_apart
 from dingospeed.upkeep.cleaning import Goal
-from dingospeed.upkeep.lastcopies import membership_of
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +51,7 @@ def is_due(last: Seen | None, now: Seen, goal: Goal, interval_s: float) -> bool:
 
 
 class Caretaker:
-    """Of one cache, by its *settings*; its chores are done by one worker of the node.
+    """Has *task* done, again and again; its chores are done by one worker of the node.
 
     When *news* is another than before, it is time to tell the group what is kept here.
     """
@@ -61,17 +59,17 @@ class Caretaker:
     def __init__(
         self,
         *,
-        settings: Settings,
+        task: Task,
         layout: Layout,
         documents: Documents,
         metrics: Metrics,
         news: Callable[[], object] = lambda: None,
     ) -> None:
-        self._settings = settings
+        self._task = task
         self._layout = layout
         self._documents = documents
         self._metrics = metrics
-        self._goal = rules_of(settings.cleaning).goal
+        self._goal = rules_of(task.cleaning).goal
         self._last: Seen | None = None
         self._news = news
         self._told: object = None
@@ -79,7 +77,7 @@ class Caretaker:
     def look(self) -> None:
         """The chore of every few seconds."""
         now, news = self._seen(0), self._news()
-        if news != self._told or is_due(self._last, now, self._goal, self._settings.cleaning.interval_s):
+        if news != self._told or is_due(self._last, now, self._goal, self._task.cleaning.interval_s):
             self._told = news
             self._tidy(is_down=False)
 
@@ -98,16 +96,8 @@ class Caretaker:
             return None
 
     def _tidy(self, *, is_down: bool) -> None:
-        task = Task(
-            repos=self._layout.root,
-            cleaning=self._settings.cleaning,
-            log=self._settings.log,
-            spare_s=spare_s(self._settings),
-            is_down=is_down,
-            group=membership_of(self._settings),
-        )
         try:
-            report = run_apart(task)
+            report = run_apart(self._task.model_copy(update={"is_down": is_down}))
         except StoreError:
             self._metrics.cleanings.labels("failed").inc()
             # The process has told why. Not at once again.
@@ -125,7 +115,7 @@ class Caretaker:
         if cleaned is None:
             return
         metrics.cleanings.labels("short" if cleaned.missing_bytes else "done").inc()
-        metrics.cleaned_bytes.labels(self._settings.cleaning.strategy).inc(cleaned.disk_bytes)
+        metrics.cleaned_bytes.labels(self._task.cleaning.strategy).inc(cleaned.disk_bytes)
         metrics.cleaned_blobs.inc(cleaned.files)
         log.info(
             "cleaned: %d files and %d bytes went, %d stayed in use, %d bytes are left",
