@@ -106,12 +106,12 @@ class Mirror:
         psutil.wait_procs(workers, timeout=PATIENCE_S)
         self.process.stdout.close()
 
-    def command(self, *arguments):
+    def command(self, *arguments, patience_s=PATIENCE_S):
         """What `dingospeed <arguments>` prints, told of this mirror's settings."""
         command = [sys.executable, "-c", PROGRAM, *arguments, "--config", str(self.folder / "mirror.yaml")]
         environ = {**bare_environ(), "DINGOSPEED_SERVER__PORT": str(self.port)}
         done = subprocess.run(
-            command, env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+            command, env=environ, capture_output=True, text=True, timeout=patience_s, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -10,7 +10,7 @@ from statistics import median
 from tests.bench.load import Figures
 from tests.bench.stage import Stage
 
-US, NGINX, OLAH = "dingospeed", "nginx", "Olah"
+US, NGINX, OLAH, CURL = "dingospeed", "nginx", "Olah", "curl -o"
 # The same behind an nginx of its own, with `accel: nginx`.
 ACCEL = "dingospeed + nginx"
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from dingospeed.testing import Call, Generated
-from tests.bench.case import ACCEL, NGINX, OLAH, US, Systems
+from tests.bench.case import ACCEL, CURL, NGINX, OLAH, US, Systems
 from tests.bench.load import Figures, Server, ask, curl, download, streams
 from tests.bench.stage import GIB, MIB, Hollow, Remote, Stage, forget_blobs
 from tests.harness import Mirror, wait_until
 
-CURL, ONE, UPSTREAM = "curl -o", "one connection", "upstream"
+ONE, UPSTREAM = "one connection", "upstream"
 SLOW_CLIENTS, SLOW_RATE = 64, 1_000_000
 LIMITED_RATE, LIMITED_LATENCY_S = 20e6, 0.05
 
@@ -28,17 +28,18 @@ def hot(clients: int, *, has_olah: bool = False) -> Prepare:
         behind = {"trusted_proxies": ["127.0.0.1"], "accel": "nginx"}
         with stage.mirror(server=behind) as (mirror, server), stage.nginx_before(mirror) as before:
             fill(mirror, server, file)
-            systems = {
-                NGINX: lambda: streams(stage.nginx.server, [file.cdn_path] * clients),
-                US: lambda: streams(server, [file.path] * clients),
-                ACCEL: lambda: streams(before, [file.path] * clients),
-            }
-            if not has_olah:
-                yield systems
-                return
-            with stage.olah() as olah:
-                streams(olah.server, [file.path])
-                yield {**systems, OLAH: lambda: streams(olah.server, [file.path] * clients)}
+            with stage.linked(mirror, file) as same:
+                systems = {
+                    NGINX: lambda: streams(stage.nginx.server, [same] * clients),
+                    US: lambda: streams(server, [file.path] * clients),
+                    ACCEL: lambda: streams(before, [file.path] * clients),
+                }
+                if not has_olah:
+                    yield systems
+                    return
+                with stage.olah() as olah:
+                    streams(olah.server, [file.path])
+                    yield {**systems, OLAH: lambda: streams(olah.server, [file.path] * clients)}
 
     return prepare
 

@@ -121,13 +121,13 @@ def ask(url: str) -> Told:
         return Told(time.monotonic() - began, answer.headers.get("Location", ""))
 
 
-def curl(url: str, target: Path) -> Figures:
+def curl(url: str, target: Path, *flags: str) -> Figures:
     """``curl -o``: what one pays for a download to the disk with nothing between."""
     program = shutil.which("curl")
     assert program is not None
     began = time.monotonic()
     before = os.times()
-    subprocess.run([program, "-sfL", "-o", str(target), url], check=True, timeout=LIMIT_S)
+    subprocess.run([program, "-sfL", *flags, "-o", str(target), url], check=True, timeout=LIMIT_S)
     took_s, after = time.monotonic() - began, os.times()
     size = target.stat().st_size
     target.unlink()

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.bench.load import PROJECT, Processes, Server
+from tests.nginx import make_certificate
 
 PATIENCE_S = 60
 OLAH = PROJECT / ".venv-bench-olah"
@@ -23,7 +24,8 @@ error_log {folder}/error.log;
 pid {folder}/nginx.pid;
 events {{ worker_connections 1024; }}
 http {{
-    access_log {folder}/access.log;
+    log_format connections '$connection';
+    access_log {folder}/access.log connections;
     default_type application/octet-stream;
     sendfile on;
     tcp_nopush on;
@@ -34,7 +36,7 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}{tls};
         # The address of a CDN: whatever comes before the name of the content, and whatever is signed.
         location ~ ^/xet-bridge-us/[0-9a-f]+/(?<name>[0-9a-f]+)$ {{ alias {files}/$name; }}
         location / {{ root {files}; }}
@@ -43,21 +45,37 @@ http {{
 """
 
 
-class Nginx:
-    """nginx as people have it: static files by sendfile. *files*: the directory it gives out."""
+TLS = " ssl; ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/cert.key"
 
-    def __init__(self, folder: Path, files: Path) -> None:
+
+class Nginx:
+    """nginx as people have it: static files by sendfile. *files*: the directory it gives out.
+
+    With TLS it has a certificate of its own, which is at *ca*.
+    """
+
+    def __init__(self, folder: Path, files: Path, *, has_tls: bool = False) -> None:
         folder.mkdir()
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"https://localhost:{self.port}" if has_tls else f"http://127.0.0.1:{self.port}"
+        self.ca = folder / "cert.pem"
+        if has_tls:
+            make_certificate(folder)
+        tls = TLS.format(folder=folder) if has_tls else ""
+        self._log = folder / "access.log"
         config = folder / "nginx.conf"
         # Started by root its workers would be somebody else, who may not look into our folder.
         user = "user root;\n" if os.geteuid() == 0 else ""
-        config.write_text(NGINX.format(user=user, folder=folder, files=files, port=self.port))
+        config.write_text(NGINX.format(user=user, folder=folder, files=files, port=self.port, tls=tls))
         program = shutil.which("nginx") or "/usr/sbin/nginx"
         self._process = subprocess.Popen([program, "-c", str(config), "-p", str(folder)])
         wait_for_port(self.port)
         self.server = Server(self.url, Processes((self._process.pid,)))
+
+    @property
+    def answered(self) -> list[str]:
+        """The number of the connection, for each request so far."""
+        return self._log.read_text().split()
 
     def stop(self) -> None:
         self._process.terminate()

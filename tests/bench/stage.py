@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,7 @@ class Stage:
         self.nginx = Nginx(folder / "nginx", self.files)
         self.hub.nginx = self.cdn
         self._made = 0
+        self._crowded: Mirror | None = None
 
     def close(self) -> None:
         self.hub.stop()
@@ -103,20 +104,45 @@ class Stage:
         at_cdn = f"/xet-bridge-us/{repo.object_id}/{entry.xet_hash}"
         return Remote(f"{repo.address}/resolve/main/{path}", at_cdn, entry.etag)
 
+    @contextmanager
+    def linked(self, mirror: Mirror, file: Remote) -> Iterator[str]:
+        """The path at nginx of the very file *mirror* holds: a copy would lie elsewhere in the page cache."""
+        name = f"{file.etag}-{mirror.folder.name}"
+        (self.files / name).hardlink_to(mirror.repos / "blobs" / file.etag[:2] / file.etag)
+        try:
+            yield f"/{name}"
+        finally:
+            (self.files / name).unlink()
+
     # --- servers -----------------------------------------------------------------
 
     @contextmanager
     def mirror(self, **settings: Mapping[str, Any]) -> Iterator[tuple[Mirror, Server]]:
         """A mirror with an empty cache of its own, changed from SETTINGS by *settings*."""
-        folder = self._new_folder("mirror")
-        merged = {name: {**values, **settings.get(name, {})} for name, values in SETTINGS.items()}
-        mirror = Mirror(folder, [{"url": self.hub.url, "hub": True}], {**settings, **merged})
+        mirror = self._new_mirror(settings)
         try:
             mirror.start()
             yield mirror, self.server_of(mirror)
         finally:
             mirror.stop()
-            shutil.rmtree(folder)
+            shutil.rmtree(mirror.folder)
+
+    @contextmanager
+    def crowded(self, crowd: Callable[[Path], None]) -> Iterator[Mirror]:
+        """A mirror whose cache *crowd* has filled, not running. It takes long: the next case gets it, too."""
+        mirror = self._crowded
+        if mirror is None:
+            mirror = self._crowded = self._new_mirror({})
+            crowd(mirror.repos)
+        try:
+            yield mirror
+        finally:
+            mirror.stop()
+
+    def _new_mirror(self, settings: Mapping[str, Mapping[str, Any]]) -> Mirror:
+        merged = {name: {**values, **settings.get(name, {})} for name, values in SETTINGS.items()}
+        lines = [{"url": self.hub.url, "hub": True}]
+        return Mirror(self._new_folder("mirror"), lines, {**settings, **merged})
 
     @staticmethod
     def server_of(mirror: Mirror) -> Server:
@@ -130,6 +156,17 @@ class Stage:
         with nginx_before(mirror, folder / "nginx", workers=2) as nginx:
             yield Server(nginx.url, Processes((nginx.pid, mirror.process.pid)))
         shutil.rmtree(folder)
+
+    @contextmanager
+    def tls_cdn(self) -> Iterator[Nginx]:
+        """The same files over TLS; the Hub leads there meanwhile."""
+        cdn = Nginx(self._new_folder("tls") / "cdn", self.files, has_tls=True)
+        self.hub.nginx = cdn
+        try:
+            yield cdn
+        finally:
+            self.hub.nginx = self.cdn
+            cdn.stop()
 
     @contextmanager
     def olah(self) -> Iterator[Olah]:

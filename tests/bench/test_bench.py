@@ -1,6 +1,6 @@
 import pytest
 
-from tests.bench import downloads
+from tests.bench import crowd, downloads, tls
 from tests.bench.case import ACCEL, NGINX, US, Case, Goal, run
 from tests.bench.load import LoadFailed, ask, small_requests, streams
 from tests.bench.stage import MIB, Stage
@@ -24,6 +24,29 @@ def test_case__run__has_figures_of_each_system_for_each_round(stage, monkeypatch
     assert told == [NGINX, US, ACCEL] * 2
     assert {name: len(seen) for name, seen in rounds.items()} == {NGINX: 2, US: 2, ACCEL: 2}
     assert all(figures["GB/s"] > 0 for seen in rounds.values() for figures in seen)
+
+
+@pytest.mark.server
+def test_cleaning__of_a_crowd__all_of_it_is_planned_and_it_serves_on(stage, monkeypatch):
+    monkeypatch.setattr(crowd, "QUICK_BLOBS", 512)
+    monkeypatch.setattr(crowd, "QUICK_DOCUMENTS", 20)
+    case = Case("cleaning", "a plan", crowd.cleaning, quick_rounds=1)
+
+    rounds = run(case, stage, is_quick=True, tell=lambda *_: None)
+
+    assert rounds[US][0]["plan s"] > 0
+    assert rounds[US][0]["p50 ms"] > 0
+
+
+@pytest.mark.server
+def test_tls__small_files__come_over_few_connections(stage, monkeypatch):
+    monkeypatch.setattr(tls, "FILES", 20)
+    case = Case("tls", "files", tls.small, quick_rounds=1)
+
+    [figures] = run(case, stage, is_quick=True, tell=lambda *_: None)[US]
+
+    assert figures["requests"] == 20
+    assert 0 < figures["connections"] <= 2 * tls.AT_ONCE
 
 
 @pytest.mark.server
