@@ -27,6 +27,9 @@ from dingospeed.store.layout import Layout
 from dingospeed.store.usage import Kind, walk
 from dingospeed.upkeep.verification import Damaged, Outcome, Repair, find_damaged
 
+# What is damaged, what became of it, and why.
+_Row = tuple[Damaged, Outcome, str]
+
 
 @click.command()
 @click.option(
@@ -70,26 +73,27 @@ def verify(
         rows = list(_repaired(settings, layout, damaged, names, Caller(token)))
     else:
         rows = [(each, Outcome.FOUND, each.why) for each in damaged]
-    if as_json:
-        print_json(
-            {
-                "blobs": len(etags),
-                "bytes": size_bytes,
-                "damaged": [
-                    {"etag": each.etag, "outcome": outcome.value, "why": why, **_where(names.get(each.etag))}
-                    for each, outcome, why in rows
-                ],
-            }
-        )
-    else:
-        if rows:
-            print_table(
-                ("file", "outcome", "why"),
-                [(_what(each, names), outcome.value, why) for each, outcome, why in rows],
-            )
-        click.echo(f"{len(etags)} blobs, {size_text(size_bytes)}, {len(damaged)} damaged.")
+    show = _print_json if as_json else _print_table
+    show(rows, names, len(etags), size_bytes)
     if any(outcome is not Outcome.REPAIRED for _, outcome, _ in rows):
         sys.exit(Exit.NOT_ALL_WELL)
+
+
+def _print_json(rows: list[_Row], names: dict[str, FileMeta], blobs: int, size_bytes: int) -> None:
+    damaged = [
+        {"etag": each.etag, "outcome": outcome.value, "why": why, **_where(names.get(each.etag))}
+        for each, outcome, why in rows
+    ]
+    print_json({"blobs": blobs, "bytes": size_bytes, "damaged": damaged})
+
+
+def _print_table(rows: list[_Row], names: dict[str, FileMeta], blobs: int, size_bytes: int) -> None:
+    if rows:
+        print_table(
+            ("file", "outcome", "why"),
+            [(_what(each, names), outcome.value, why) for each, outcome, why in rows],
+        )
+    click.echo(f"{blobs} blobs, {size_text(size_bytes)}, {len(rows)} damaged.")
 
 
 def _etags(layout: Layout, held: Held, patterns: tuple[str, ...]) -> Iterator[str]:
@@ -112,7 +116,7 @@ def _size(layout: Layout, etag: str) -> int:
 
 def _repaired(
     settings: Settings, layout: Layout, damaged: list[Damaged], names: dict[str, FileMeta], caller: Caller
-) -> Iterator[tuple[Damaged, Outcome, str]]:
+) -> Iterator[_Row]:
     parts = connect(settings)
     repair = Repair(layout=layout, blobs=parts.ground.blobs, files=parts.mirror.files, caller=caller)
     for each in damaged:

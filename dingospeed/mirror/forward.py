@@ -19,7 +19,7 @@ from typing import Any
 from dingospeed.errors import Moved, NoLine, UpstreamError
 from dingospeed.mirror.access import Access
 from dingospeed.mirror.cleaned import Cleaner, Forwarded, Told, check_route, told
-from dingospeed.mirror.together import PATIENCE_S, Together
+from dingospeed.mirror.together import OLD_WAIT_S, PATIENCE_S, Together
 from dingospeed.model import Caller, RepoRef
 from dingospeed.store.documents import Document
 from dingospeed.store.shelf import Shelf
@@ -28,8 +28,6 @@ from dingospeed.upstream.lines import RATE_LIMIT_PATIENCE_S, Lines
 log = logging.getLogger(__name__)
 
 _MAX_KEPT_BYTES = 4 << 20
-# Who has an old answer waits so long for a new one.
-_OLD_WAIT_S = 4.0
 # What comes after a repo's id and is answered to all who may ask in the same words.
 _SAME_FOR_ALL = frozenset(
     ("", "revision", "tree", "treesize", "paths-info", "commits", "commit", "compare", "refs")
@@ -139,7 +137,7 @@ class Forward:
         try:
             if known is None:
                 return self._together.ask(key, ask, caller), "MISS"
-            return self._together.ask(key, ask, caller, wait_s=_OLD_WAIT_S, join_s=0), "MISS"
+            return self._together.ask(key, ask, caller, wait_s=OLD_WAIT_S, join_s=0), "MISS"
         except UpstreamError as error:
             if known is None:
                 raise

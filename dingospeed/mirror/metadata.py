@@ -30,14 +30,12 @@ from dingospeed.mirror.absences import Absences
 from dingospeed.mirror.hearsay import Hearsay, heard_or_told
 from dingospeed.mirror.questions import Questions
 from dingospeed.mirror.records import Records
-from dingospeed.mirror.together import PATIENCE_S, Together
+from dingospeed.mirror.together import OLD_WAIT_S, PATIENCE_S, Together
 from dingospeed.model import Caller, RepoRef, is_commit
 from dingospeed.store.documents import Document
 
 log = logging.getLogger(__name__)
 
-# Who has an old answer waits so long for a new one.
-_OLD_WAIT_S = 4.0
 # The name of every repo's default branch; the Hub takes HEAD for it.
 DEFAULT_REVISION = "main"
 _HEAD = "HEAD"
@@ -109,7 +107,7 @@ class Metadata:
         try:
             if known is None:
                 return Revision(self._together.ask(key, ask, caller))
-            return Revision(self._together.ask(key, ask, caller, wait_s=_OLD_WAIT_S, join_s=0))
+            return Revision(self._together.ask(key, ask, caller, wait_s=OLD_WAIT_S, join_s=0))
         except UpstreamError as error:
             if known is None:
                 self._follow_move(repo, even_stale=True)
@@ -149,7 +147,7 @@ class Metadata:
                     return _visibility(meanwhile.value)
                 return _visibility(_visibility_told(self._ask(repo, "", caller, is_urgent=known is None)))
 
-        wait_s = PATIENCE_S if known is None else _OLD_WAIT_S
+        wait_s = PATIENCE_S if known is None else OLD_WAIT_S
         try:
             key = ("visibility", repo, self._questions.asker(repo, caller))
             return self._together.ask(key, ask, caller, wait_s=wait_s)
@@ -210,7 +208,7 @@ class Metadata:
             self._records.write(repo, name, value=told)
             return dict(told)
 
-        wait_s = PATIENCE_S if known is None else _OLD_WAIT_S
+        wait_s = PATIENCE_S if known is None else OLD_WAIT_S
         try:
             key = (name, repo, self._questions.asker(repo, caller))
             return self._together.ask(key, ask, caller, wait_s=wait_s)

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 # Clients give up after ten seconds of silence.
 PATIENCE_S = 8.0
+# Who has an old answer waits so long for a new one.
+OLD_WAIT_S = 4.0
 
 T = TypeVar("T")
 

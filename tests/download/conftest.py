@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import random
-import resource
 import signal
 import socket
 import subprocess
@@ -22,6 +20,7 @@ import pytest
 
 from dingospeed.errors import UpstreamError
 from dingospeed.model import Blob, Span
+from tests.harness import small_disk
 
 LONG_S = 60
 NODE = Path(__file__).with_name("node.py")
@@ -246,18 +245,10 @@ def start_reading():
 
 @pytest.fixture
 def tiny_disk(tmp_path):
-    """A directory on a file system of 1 MiB; where none can be mounted, files get no longer than that."""
     path = tmp_path / "tiny"
     path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "dingospeed-test", str(path)]
-    if os.getuid() == 0 and subprocess.run(command, check=False, capture_output=True).returncode == 0:
+    with small_disk(path, size_bytes=1 << 20):
         yield path
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
-        return
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
-    yield path
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 # --- processes of their own ------------------------------------------------------------

@@ -4,9 +4,7 @@ import errno
 import hashlib
 import os
 import random
-import resource
 import signal
-import subprocess
 from functools import partial
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from dingospeed.model import Blob
 from dingospeed.store.blobs import Blobs
 from dingospeed.store.layout import Layout
+from tests.harness import small_disk
 
 
 def content_of(size, seed=0):
@@ -131,15 +130,7 @@ def disk(monkeypatch):
 
 @pytest.fixture
 def tiny_disk(tmp_path):
-    """A directory on a file system of 256 KiB; where none can be mounted, files get no longer than that."""
     path = tmp_path / "tiny"
     path.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "dingospeed-test", str(path)]
-    if os.getuid() == 0 and subprocess.run(command, check=False, capture_output=True).returncode == 0:
+    with small_disk(path, size_bytes=256 << 10):
         yield path
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
-        return
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (256 << 10, before[1]))
-    yield path
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
