@@ -6,8 +6,11 @@ end without an error is the end. One thread reads; any thread may close.
 
 from __future__ import annotations
 
+import fcntl
 import re
+import termios
 import threading
+from array import array
 from collections.abc import Mapping
 from http.client import HTTPException
 from types import TracebackType
@@ -26,6 +29,10 @@ _CLOSED = "the stream was closed"
 _LENGTH = re.compile(r"[0-9]{1,19}\Z")
 
 
+# The most that one record of TLS takes, RFC 8446 §5.2: of so many bytes one is complete.
+_RECORD_BYTES = 5 + (1 << 14) + 256
+
+
 class Stream:
     """An answer whose body has not been read yet. To be closed, best as a context manager."""
 
@@ -38,6 +45,7 @@ class Stream:
         self._lock = threading.Lock()
         self._is_closed = False
         self._is_reading = False
+        self._tls_socket = _descriptor(raw) if url.startswith("https:") else None
 
     @property
     def span(self) -> Span | None:
@@ -71,7 +79,7 @@ class Stream:
             self._is_reading = True
         broken = True
         try:
-            data = self._raw.read1(max_bytes, decode_content=False)
+            data = self._read(max_bytes)
             broken = False
         except BROKEN as error:
             # Waking a reader looks like a failure to it, of another kind in each kind of thread.
@@ -85,7 +93,18 @@ class Stream:
         # What a socket gives after it was shut may be anything, ciphertext even.
         if was_closed:
             raise LineFailed(self._line, _CLOSED)
-        return data or b""
+        return data
+
+    def _read(self, max_bytes: int) -> bytes:
+        """What has arrived: over TLS, too, where a read gives one record of it, 16 KiB at most."""
+        data = self._raw.read1(max_bytes, decode_content=False) or b""
+        pieces, left = [data], max_bytes - len(data)
+        fd = self._tls_socket
+        while fd is not None and data and left and _arrived_bytes(fd) >= _RECORD_BYTES:
+            data = self._raw.read1(left, decode_content=False) or b""
+            pieces.append(data)
+            left -= len(data)
+        return b"".join(pieces)
 
     def close(self) -> None:
         """Give the connection up unless the body was read to its end. Safe from any thread.
@@ -118,6 +137,24 @@ class Stream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _descriptor(raw: BaseHTTPResponse) -> int | None:
+    """Of its socket; None when there is no body."""
+    try:
+        return raw.fileno() if isinstance(raw, HTTPResponse) else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _arrived_bytes(fd: int) -> int:
+    """How many wait in a socket; 0 when it was closed."""
+    count = array("i", [0])
+    try:
+        fcntl.ioctl(fd, termios.FIONREAD, count)
+    except OSError:
+        return 0
+    return count[0]
 
 
 def release(raw: BaseHTTPResponse, *, at_most: int = 16_384) -> None:

@@ -51,6 +51,34 @@ def test_read__part_has_arrived__does_not_wait_for_more(kit, server, client):
     assert b"first".startswith(part)
 
 
+@pytest.mark.parametrize("max_bytes", [1000, 1 << 16, 4 * MEGA])
+def test_read__over_tls__gives_every_byte_and_then_the_end(kit, max_bytes):
+    server = kit.server(is_tls=True)
+    body = bytes(range(256)) * 4096
+    server.on("/f", kit.answer(200, body), kit.answer(200, body, Connection="close"), kit.answer(200, b""))
+    client = kit.client(server.url, ca_bundle=kit.certificate)
+
+    contents = []
+    for _ in range(3):
+        with client.open("/f") as stream:
+            contents.append(read_all(stream, max_bytes))
+
+    assert contents == [body, body, b""]
+
+
+def test_read__several_records_of_tls_have_arrived__gives_more_than_one(kit):
+    server = kit.server(is_tls=True)
+    server.on("/f", (kit.answer(200, Content_Length=str(1 << 40)), kit.ENDLESS))
+    most, deadline = 0, time.monotonic() + 10
+
+    with kit.client(server.url, ca_bundle=kit.certificate).open("/f") as stream:
+        while most <= 16_384 and time.monotonic() < deadline:
+            time.sleep(0.01)  # more of them come meanwhile
+            most = max(most, len(stream.read(MEGA)))
+
+    assert most > 16_384
+
+
 def test_read__in_chunks__gives_every_byte(server, client, head):
     server.on("/f", (head, chunk(b"one"), chunk(b"two" * 10_000), b"0\r\n\r\n"))
 
