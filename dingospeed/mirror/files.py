@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from dingospeed.download.filling import Source
 from dingospeed.download.reader import Reader
@@ -12,8 +13,7 @@ from dingospeed.mirror.rules import RepoRules
 from dingospeed.mirror.trees import Trees
 from dingospeed.model import Blob, Caller, FileMeta, Piece, RepoRef, Span
 from dingospeed.sources import hub
-from dingospeed.sources.chain import Chain, ReadLine
-from dingospeed.sources.peers import Peers
+from dingospeed.sources.chain import ReadLine
 from dingospeed.store.blobs import Blobs
 
 # Is told which repo is used, and by whom.
@@ -44,8 +44,17 @@ class OpenFile:
         return self._hand_over(span)
 
 
+class Sources(Protocol):
+    """Where files come from: chain.Chain, in a group nearest.Nearest."""
+
+    def source(
+        self, meta: FileMeta, *, token: str | None, is_restricted: bool, read: ReadLine = ...
+    ) -> Source:
+        """Of *meta*, for a caller with *token*; *read* gets it over a line."""
+
+
 class Files:
-    """Opens files for callers. *on_read* hears of each that is read from its beginning."""
+    """Opens files for callers. *on_open* hears of each, *on_read* of each that is read from its beginning."""
 
     def __init__(
         self,
@@ -53,21 +62,19 @@ class Files:
         trees: Trees,
         access: Access,
         reader: Reader,
-        chain: Chain,
+        sources: Sources,
         blobs: Blobs,
         rules: RepoRules,
         on_open: OnOpen = lambda repo, caller: None,
-        peers: Peers | None = None,
-        on_read: Callable[[Blob], None] | None = None,
+        on_read: Callable[[Blob], None] = lambda blob: None,
     ) -> None:
         self._trees = trees
         self._access = access
         self._reader = reader
-        self._chain = chain
+        self._sources = sources
         self._blobs = blobs
         self._rules = rules
         self._on_open = on_open
-        self._peers = peers
         self._on_read = on_read
 
     def open(self, repo: RepoRef, revision: str, path: str, caller: Caller) -> OpenFile:
@@ -92,7 +99,7 @@ class Files:
         read: ReadLine = hub.read,
     ) -> OpenFile:
         """*meta*, which *caller* may have: that has been decided before. *read* gets it over a line."""
-        source = self._source(meta, caller, is_restricted=is_restricted, read=read)
+        source = self._sources.source(meta, token=caller.token, is_restricted=is_restricted, read=read)
         is_kept = self._rules.is_kept(meta.repo)
         held = self._blobs.held_bytes(meta.blob)
         if not is_kept and held < meta.blob.size:
@@ -103,7 +110,7 @@ class Files:
         may_resume = self._blobs.rejections(meta.blob) == 0
 
         def note(span: Span) -> None:
-            if self._on_read is not None and not span.start:
+            if not span.start:
                 self._on_read(meta.blob)
 
         def read_here(span: Span) -> Iterator[Piece]:
@@ -117,12 +124,3 @@ class Files:
             return is_here
 
         return OpenFile(meta, cache, may_resume, read_here, hand_over)
-
-    def _source(self, meta: FileMeta, caller: Caller, *, is_restricted: bool, read: ReadLine) -> Source:
-        outside = self._chain.source(meta, token=caller.token, is_restricted=is_restricted, read=read)
-        if self._peers is None:
-            return outside
-        # Others fetch for us what they need nobody's token for, and find by its name. The caller's
-        # token stays here: see "Tokens stay on the node they were sent to" in docs/architecture.md.
-        is_public = not is_restricted and read is hub.read
-        return self._peers.source(meta.blob, outside, public_as=meta if is_public else None)

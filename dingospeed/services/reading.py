@@ -11,6 +11,7 @@ from dingospeed.services.ground import Ground
 from dingospeed.services.group import Group
 from dingospeed.services.knowledge import Knowledge
 from dingospeed.sources.chain import Chain
+from dingospeed.sources.nearest import Nearest
 from dingospeed.upkeep.uses import Uses
 
 
@@ -35,12 +36,13 @@ def reading_of(
         Files,
         trees=knowledge.facts.trees,
         access=knowledge.access,
-        chain=chain,
+        sources=chain,
         blobs=ground.blobs,
         rules=knowledge.rules,
-        peers=None if group is None else group.peers,
-        on_read=None if group is None else group.copies.note_read,
     )
+    if group is not None:
+        sources = Nearest(peers=group.peers, chain=chain)
+        files = partial(files, sources=sources, on_read=group.copies.note_read)
     return Reading(
         readers=readers,
         for_clients=files(
