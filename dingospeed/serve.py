@@ -126,7 +126,7 @@ class _Hooks:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._tokens: int | None = None
+        self._roll_call: int | None = None
         self._ready_text = ""
         self._metrics: Path | None = None
         # In memory only, and the same in all workers.
@@ -149,14 +149,14 @@ class _Hooks:
             f" ({_counted(arbiter.num_workers, 'worker')}, cache {self.settings.cache.repos})\n"
             f"export HF_ENDPOINT=http://{_address_text(reachable_host(host), port)}\n"
         )
-        self._tokens = _tokens(arbiter.num_workers)
+        self._roll_call = _roll_call(arbiter.num_workers)
         stop_at_second_term(arbiter)
 
     def post_worker_init(self, worker: Any) -> None:
         # How long a worker that was replaced goes on. When all are to end, the arbiter's time counts.
         worker.cfg.set("graceful_timeout", ceil(self.settings.server.reload_timeout_s))
-        # A worker that replaces another finds no token left.
-        if self._tokens is not None and os.read(self._tokens, 1) == _LAST:
+        # A worker that replaces another finds nobody called any more.
+        if self._roll_call is not None and os.read(self._roll_call, 1) == _LAST:
             sys.stdout.write(self._ready_text)
             sys.stdout.flush()
         if (parts := _parts(worker)) is not None:
@@ -254,7 +254,7 @@ def _refuse(why: str) -> NoReturn:
 _LAST = b"!"
 
 
-def _tokens(workers: int) -> int:
+def _roll_call(workers: int) -> int:
     """A pipe with one byte for each worker to take when it is up; who takes _LAST completes them."""
     taken_from, put_into = os.pipe()
     os.write(put_into, b"." * (workers - 1) + _LAST)

@@ -43,6 +43,7 @@ def watch_of(ground: Ground, lines: Lines, jobs: JobStore) -> Watch:
     traffic = Traffic(folder=layout.traffic, documents=documents, fetched=lambda: metrics.fetched_bytes)
 
     def facts() -> dict[str, Any]:
+        # The one circle: the board tells of the pulse, made below, which keeps the board up to date.
         return {"lag": asdict(pulse.lag), "lines": [_lasting(line) for line in lines.snapshot()]}
 
     board = Board(folder=shared_folder() or layout.run, documents=documents, traffic=traffic, facts=facts)
