@@ -13,7 +13,7 @@ from dingospeed.mirror.rules import RepoRules
 from dingospeed.mirror.trees import Trees
 from dingospeed.model import Blob, Caller, FileMeta, Piece, RepoRef, Span
 from dingospeed.sources import hub
-from dingospeed.sources.chain import ReadLine
+from dingospeed.sources.chain import Pacing, ReadLine, at_once
 from dingospeed.store.blobs import Blobs
 
 # Is told which repo is used, and by whom.
@@ -48,9 +48,15 @@ class Sources(Protocol):
     """Where files come from: chain.Chain, in a group nearest.Nearest."""
 
     def source(
-        self, meta: FileMeta, *, token: str | None, is_restricted: bool, read: ReadLine = ...
+        self,
+        meta: FileMeta,
+        *,
+        token: str | None,
+        is_restricted: bool,
+        read: ReadLine = ...,
+        pace: Pacing = ...,
     ) -> Source:
-        """Of *meta*, for a caller with *token*; *read* gets it over a line."""
+        """Of *meta*, for a caller with *token*; *read* gets it over a line, no faster than *pace* lets it."""
 
 
 class Files:
@@ -97,9 +103,14 @@ class Files:
         is_restricted: bool,
         is_stale: bool,
         read: ReadLine = hub.read,
+        pace: Pacing = at_once,
     ) -> OpenFile:
-        """*meta*, which *caller* may have: that has been decided before. *read* gets it over a line."""
-        source = self._sources.source(meta, token=caller.token, is_restricted=is_restricted, read=read)
+        """*meta*, which *caller* may have: that has been decided before.
+
+        *read* gets it over a line; what comes from outside comes no faster than *pace* lets it.
+        """
+        token = caller.token
+        source = self._sources.source(meta, token=token, is_restricted=is_restricted, read=read, pace=pace)
         is_kept = self._rules.is_kept(meta.repo)
         held = self._blobs.held_bytes(meta.blob)
         if not is_kept and held < meta.blob.size:

@@ -33,6 +33,13 @@ _RATE_LIMIT_PATIENCE_S = 5
 # Exactly the bytes of a span over one line; hub.read says more.
 ReadLine = Callable[[Line, FileMeta, Span, str | None], Iterator[bytes]]
 
+# Told how many bytes have come, it returns when more may be asked for.
+Pacing = Callable[[int], None]
+
+
+def at_once(count: int) -> None:
+    """The pace of who is in no way held back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Persistence:
@@ -65,13 +72,19 @@ class Chain:
         self._places = {name: threading.BoundedSemaphore(most) for name, most in connections.items()}
 
     def source(
-        self, meta: FileMeta, *, token: str | None, is_restricted: bool, read: ReadLine = hub.read
+        self,
+        meta: FileMeta,
+        *,
+        token: str | None,
+        is_restricted: bool,
+        read: ReadLine = hub.read,
+        pace: Pacing = at_once,
     ) -> FileSource:
-        """Where the bytes of *meta* come from, for a caller with *token*.
+        """Where the bytes of *meta* come from, for a caller with *token*, no faster than *pace* lets them.
 
         A restricted file is asked of the Hub itself only: no other line is told the token.
         """
-        return FileSource(self, meta, token, is_restricted, read)
+        return FileSource(self, meta, token, is_restricted, read, pace)
 
     def read(self, file: FileSource, span: Span) -> Iterator[bytes]:
         """Exactly the bytes of *span*. Raises UpstreamError, or Refusal when every line refuses."""
@@ -84,6 +97,7 @@ class Chain:
                     for piece in self._round(file, Span(position, span.stop)):
                         position += len(piece)
                         yield piece
+                        file.pace(len(piece))
                 except UpstreamError as error:
                     failure = error
                 if failure is None:
@@ -164,6 +178,7 @@ class FileSource:
     token: str | None
     is_restricted: bool
     read_line: ReadLine = hub.read
+    pace: Pacing = at_once
 
     def read(self, span: Span) -> Iterator[bytes]:
         return self.chain.read(self, span)

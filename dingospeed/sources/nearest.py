@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dingospeed.model import FileMeta
 from dingospeed.sources import hub
-from dingospeed.sources.chain import Chain, ReadLine
+from dingospeed.sources.chain import Chain, Pacing, ReadLine, at_once
 from dingospeed.sources.peers import Peers, PeerSource
 
 
@@ -16,13 +16,19 @@ class Nearest:
         self._chain = chain
 
     def source(
-        self, meta: FileMeta, *, token: str | None, is_restricted: bool, read: ReadLine = hub.read
+        self,
+        meta: FileMeta,
+        *,
+        token: str | None,
+        is_restricted: bool,
+        read: ReadLine = hub.read,
+        pace: Pacing = at_once,
     ) -> PeerSource:
         """As Chain.source.
 
         Others fetch for us what they need nobody's token for, and find by its name. The caller's
         token stays here: see "Tokens stay on the node they were sent to" in docs/architecture.md.
         """
-        outside = self._chain.source(meta, token=token, is_restricted=is_restricted, read=read)
+        outside = self._chain.source(meta, token=token, is_restricted=is_restricted, read=read, pace=pace)
         is_public = not is_restricted and read is hub.read
-        return self._peers.source(meta.blob, outside, public_as=meta if is_public else None)
+        return self._peers.source(meta.blob, outside, public_as=meta if is_public else None, pace=pace)

@@ -22,6 +22,7 @@ from dingospeed.cluster.holdings import Holdings
 from dingospeed.errors import LineFailed, NotServed, UpstreamError
 from dingospeed.metrics import Metrics
 from dingospeed.model import Blob, FileMeta, Span
+from dingospeed.sources.chain import Pacing, at_once
 from dingospeed.sources.neighbours import Neighbour, Neighbours
 from dingospeed.upstream.stream import Stream
 
@@ -63,11 +64,13 @@ class Peers:
         self._asked: Counter[tuple[str, int]] = Counter()
         self._lock = threading.Lock()
 
-    def source(self, blob: Blob, outside: Outside, *, public_as: FileMeta | None) -> PeerSource:
+    def source(
+        self, blob: Blob, outside: Outside, *, public_as: FileMeta | None, pace: Pacing = at_once
+    ) -> PeerSource:
         """Where the bytes of *blob* come from. Others may fetch them from outside for us, where they
-        are public and found by a name: *public_as*.
+        are public and found by a name: *public_as*. What they fetch is taken no faster than *pace* lets it.
         """
-        return PeerSource(self, blob, outside, public_as)
+        return PeerSource(self, blob, outside, public_as, pace)
 
     def copies_of(self, blob: Blob) -> PeerSource:
         """Where the bytes come from when only those count that the group has."""
@@ -157,6 +160,8 @@ class Peers:
                     self._metrics.peer_bytes.labels(step.id, "received").inc(len(piece))
                     self._on_received(step.id, len(piece))
                     yield piece
+                    if step.is_owner:
+                        file.pace(len(piece))
         finally:
             with self._lock:
                 self._asked[key] -= step.is_owner
@@ -230,6 +235,7 @@ class PeerSource:
     blob: Blob
     outside: Outside
     public_as: FileMeta | None
+    pace: Pacing = at_once
 
     def read(self, span: Span) -> Iterator[bytes]:
         return self.peers.read(self, span)

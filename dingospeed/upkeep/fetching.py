@@ -26,7 +26,6 @@ from dingospeed.errors import (
 )
 from dingospeed.mirror.files import Files, OpenFile
 from dingospeed.model import Caller, FileMeta, Span
-from dingospeed.sources.chain import ReadLine
 from dingospeed.store.blobs import Blobs
 from dingospeed.upkeep.jobs import Part, Progress
 from dingospeed.upkeep.pace import Pace
@@ -64,7 +63,6 @@ class _Item:
     is_begun: bool = False
     is_done: bool = False
     opened: OpenFile | None = None
-    reading: ReadLine | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -218,20 +216,18 @@ class Fetching:
                 self._got_on_at, self._trouble = time.monotonic(), ""
 
     def _opened(self, item: _Item) -> OpenFile:
-        reading = self._kitchen.pace.reading
         with item.lock:
-            # A limit may have come into force, or have ended.
-            opened = item.opened if item.reading == reading else None
+            opened = item.opened
         if opened is None:
             opened = self._kitchen.files.opened(
                 item.meta,
                 self._caller,
                 is_restricted=self._plan.is_restricted,
                 is_stale=False,
-                read=reading,
+                pace=self._kitchen.pace.slow_down,
             )
             with item.lock:
-                item.opened, item.reading, item.is_begun = opened, reading, True
+                item.opened, item.is_begun = opened, True
         return opened
 
     def _sleep(self, seconds: float) -> None:

@@ -13,11 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dingospeed.model import FileMeta, Span
-from dingospeed.sources import hub
-from dingospeed.sources.chain import ReadLine
-from dingospeed.upstream.lines import Line
-
 _LOOK_S = 0.1
 # A budget whose end nobody told.
 _WINDOW_S = 60.0
@@ -110,17 +105,6 @@ class Pace:
             if is_taken:
                 with self._lock:
                     self._taken -= 1
-
-    @property
-    def reading(self) -> ReadLine:
-        """How to read lines now: without a limit as everybody does, so that other nodes may do it for us."""
-        return hub.read if self._rate() is None else self.read
-
-    def read(self, line: Line, meta: FileMeta, span: Span, token: str | None) -> Iterator[bytes]:
-        """As hub.read, at the pace that is allowed."""
-        for piece in hub.read(line, meta, span, token):
-            yield piece
-            self.slow_down(len(piece))
 
     def slow_down(self, count: int) -> None:
         """After *count* bytes: as long as the limit asks for, unless clients wait."""

@@ -29,7 +29,8 @@ def group_hub():
 def group(group_hub, shared_redis, tmp_path_factory):  # noqa: F811
     with groups_in(tmp_path_factory.mktemp("group"), shared_redis) as make:
         # Long enough for none to be taken for lost on a busy machine.
-        made = make(group_hub, nodes=3, cluster={"heartbeat_s": 1, "read_s": 9})
+        # A limit that nobody comes near; what it is like when it bites is tested with one node.
+        made = make(group_hub, nodes=3, cluster={"heartbeat_s": 1, "read_s": 9}, warmup={"rate": "1GB"})
         yield made
         for node in made.nodes:
             node.kill()
@@ -106,6 +107,20 @@ def test_all_nodes__each_holds_it_and_one_copy_came_from_outside(hub, group, adm
     text = front_page(group.nodes[0])
     assert all(f'id="node-{name_of(node)}"' in text for node in group.nodes)
     assert "on all nodes" in text
+
+
+def test_all_nodes__cold_at_the_same_time_and_within_a_limit__one_copy_came_from_outside(hub, group, admins):
+    repo = repo_of(hub, "limited")
+    hub.reset_counters()
+    fault = slowly(hub)
+
+    id = admins[0].begin("org/limited", nodes="all")
+    wait_until(lambda: all_have_a_rate(admins[0].job(id), 3), "all are at it")
+    fault.remove()
+
+    admins[0].wait(id, "done")
+    assert nodes_with(group, repo) == {"n0", "n1", "n2"}
+    assert hub.bytes_sent(host="cdn") == SIZE
 
 
 def test_job__paused_resumed_and_cancelled_on_other_nodes__obeyed_by_all(hub, group, admins):

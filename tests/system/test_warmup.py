@@ -81,6 +81,23 @@ def test_job__while_clients_read_the_same_file__one_copy_upstream(shared_hub, sh
     fault.remove()
 
 
+def test_job__within_a_limit__does_not_run_through_while_nobody_waits(hub, make_mirror):
+    hub.add_repo("models", "org/limited").commit({"big.bin": Generated(size=BIG, seed=23)})
+    mirror = make_mirror(hub, warmup={"rate": 65_536})
+    admin = Admin(mirror)
+    id = admin.begin("org/limited")
+
+    admin.wait_held(id, 0)
+
+    # Without a limit it would be done at once.
+    assert admin.job(id)["state"] == "running"
+    assert admin.job(id)["progress"]["bytes_held"] < BIG
+    # Who waits for it does not wait for the limit.
+    assert len(mirror.get("/org/limited/resolve/main/big.bin")[2]) == BIG
+    admin.wait(id, "done")
+    assert hub.bytes_sent(host="cdn") == BIG
+
+
 def test_job__paused_resumed_and_cancelled__does_as_it_is_told(shared_hub, admin):
     repo = shared_hub.add_repo("models", "org/paused")
     repo.commit({"big.bin": Generated(size=BIG, seed=24)})

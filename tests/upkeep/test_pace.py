@@ -4,7 +4,6 @@ import threading
 
 import pytest
 
-from dingospeed.sources import hub
 from dingospeed.upkeep.pace import Pace, RateLimit, budget_wait_s, rate_at
 from tests.harness import wait_until
 
@@ -56,15 +55,6 @@ def line(state="healthy", **budget):
 )
 def test_budget__below_the_share_of_clients__is_left_alone_until_it_is_renewed(lines, wait_s):
     assert budget_wait_s(lines, 0.25, now=1010.0) == wait_s
-
-
-def test_reading__while_a_limit_is_in_force__is_at_its_pace_else_as_everybody_s():
-    limits = [None, 1000]
-    pace = Pace(demand=Clients(), parallel=1, rate=lambda: limits[-1], wait_s=lambda: 0.0)
-
-    assert pace.reading == pace.read
-    limits.pop()
-    assert pace.reading is hub.read
 
 
 class Clients:
