@@ -24,9 +24,9 @@ OnOpen = Callable[[RepoRef, Caller], None]
 class OpenFile:
     """A file that its caller may have.
 
-    *cache*: HIT when all of it is held, FILL when a part is, MISS when nothing is, STALE when
-    it is held but the word for its commit may be out of date. *may_resume* is False
-    while a client may hold wrong bytes of it, which a rest that is right would complete.
+    *cache*: HIT when all of it is held, PEER when it is not but another node has it all, FILL when a part
+    is, MISS when nothing is, STALE when it is held but the word for its commit may be out of date.
+    *may_resume* is False while a client may hold wrong bytes of it, which a right rest would complete.
     """
 
     meta: FileMeta
@@ -57,6 +57,9 @@ class Sources(Protocol):
         pace: Pacing = ...,
     ) -> Source:
         """Of *meta*, for a caller with *token*; *read* gets it over a line, no faster than *pace* lets it."""
+
+    def is_near(self, blob: Blob) -> bool:
+        """Whether all of *blob* is to be had without the outside."""
 
 
 class Files:
@@ -118,6 +121,8 @@ class Files:
         cache = "HIT" if held == meta.blob.size else "FILL" if held else "MISS"
         if is_stale and cache == "HIT":
             cache = "STALE"
+        elif cache != "HIT" and self._sources.is_near(meta.blob):
+            cache = "PEER"
         may_resume = self._blobs.rejections(meta.blob) == 0
 
         def note(span: Span) -> None:

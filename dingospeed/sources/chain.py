@@ -18,7 +18,7 @@ from tenacity import (
 
 from dingospeed.errors import DingospeedError, LineFailed, NotServed, RateLimited, Refusal, UpstreamError
 from dingospeed.metrics import Metrics
-from dingospeed.model import FileMeta, Span
+from dingospeed.model import Blob, FileMeta, Span
 from dingospeed.sources import hub
 from dingospeed.upstream.client import Client
 from dingospeed.upstream.lines import Line, Lines
@@ -85,6 +85,10 @@ class Chain:
         A restricted file is asked of the Hub itself only: no other line is told the token.
         """
         return FileSource(self, meta, token, is_restricted, read, pace)
+
+    def is_near(self, blob: Blob) -> bool:
+        """Never: here all comes from outside."""
+        return False
 
     def read(self, file: FileSource, span: Span) -> Iterator[bytes]:
         """Exactly the bytes of *span*. Raises UpstreamError, or Refusal when every line refuses."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dingospeed.model import FileMeta
+from dingospeed.model import Blob, FileMeta
 from dingospeed.sources import hub
 from dingospeed.sources.chain import Chain, Pacing, ReadLine, at_once
 from dingospeed.sources.peers import Peers, PeerSource
@@ -32,3 +32,7 @@ class Nearest:
         outside = self._chain.source(meta, token=token, is_restricted=is_restricted, read=read, pace=pace)
         is_public = not is_restricted and read is hub.read
         return self._peers.source(meta.blob, outside, public_as=meta if is_public else None, pace=pace)
+
+    def is_near(self, blob: Blob) -> bool:
+        """Whether some node that can be asked holds all of *blob*, as far as that is known in time."""
+        return self._peers.are_holding(blob)

@@ -32,6 +32,8 @@ BLOBS_PATH = "/-/peers/blobs/"
 _PIECE_BYTES = 256 << 10
 # How often a transfer is looked at for being slow.
 _LOOK_S = 0.5
+# How long an answer waits to hear whether another node has the file.
+_KNOW_S = 0.1
 
 
 class Outside(Protocol):
@@ -75,6 +77,14 @@ class Peers:
     def copies_of(self, blob: Blob) -> PeerSource:
         """Where the bytes come from when only those count that the group has."""
         return PeerSource(self, blob, _Nowhere(), None)
+
+    def are_holding(self, blob: Blob) -> bool:
+        """Whether one of those that can be asked is known to hold all of *blob*."""
+        able = {peer.id for peer in self._neighbours.peers()}
+        if not able or self._rejections(blob):
+            return False
+        holders = self._holdings.of(blob.etag, wait_s=_KNOW_S)
+        return any(held.has(blob.whole) for id, held in holders.items() if id in able)
 
     def is_asking(self, blob: Blob, span: Span) -> bool:
         """Whether an owner is being asked for a cell of *span*: then others must not wait for it here,

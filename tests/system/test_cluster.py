@@ -151,13 +151,20 @@ def test_node__cold_while_another_has_it__takes_it_from_there(group, big):
     first, second = group.nodes[:2]
     assert download(first, big.path) == big.etag
     wait_until(lambda: big.etag in first.sealed(), "the first has it all")
+    wait_until(lambda: group.redis.client.hget(f"dingospeed:blob:{big.etag}", "n0") == "*", "it is told")
     before = sum(traffic(second).values())
 
+    wait_until(lambda: x_cache(second, big) == "PEER", "the second knows")
     assert download(second, big.path) == big.etag
+    assert x_cache(first, big) == "HIT"
 
     assert big.from_outside == SIZE
     # It had its own cells already, at most a quarter and a row's rest.
     wait_until(lambda: sum(traffic(second).values()) - before >= SIZE // 2, "what went between them is seen")
+
+
+def x_cache(node, big):
+    return node.get(big.path, method="HEAD")[1]["X-Cache"]
 
 
 def traffic(node):
