@@ -98,9 +98,12 @@ class Stream:
     def _read(self, max_bytes: int) -> bytes:
         """What has arrived: over TLS, too, where a read gives one record of it, 16 KiB at most."""
         data = self._raw.read1(max_bytes, decode_content=False) or b""
+        if self._tls_socket is None:
+            return data
         pieces, left = [data], max_bytes - len(data)
-        fd = self._tls_socket
-        while fd is not None and data and left and _arrived_bytes(fd) >= _RECORD_BYTES:
+        for _ in range(_arrived_bytes(self._tls_socket) // _RECORD_BYTES):
+            if not (data and left):
+                break
             data = self._raw.read1(left, decode_content=False) or b""
             pieces.append(data)
             left -= len(data)

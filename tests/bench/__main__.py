@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stage = Stage(folder)
         try:
             for case in cases:
-                print(f"\n{case.title} ({case.name})", flush=True)
+                print(f"\n{time.monotonic() - began:.0f} s: {case.title} ({case.name})", flush=True)
                 results[case.name] = run(case, stage, is_quick=given.quick, tell=_tell)
                 _conclude(case, results[case.name])
                 if not given.quick:

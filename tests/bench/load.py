@@ -9,11 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import psutil
@@ -24,6 +24,7 @@ GB = 1e9
 
 # Of one measurement: what was measured, by name, in the units the names say.
 Figures = dict[str, float]
+T = TypeVar("T")
 
 
 class LoadFailed(Exception):
@@ -36,17 +37,22 @@ class Processes:
 
     pids: tuple[int, ...]
 
-    def all(self) -> list[psutil.Process]:
-        roots = [psutil.Process(pid) for pid in self.pids]
-        return [each for root in roots for each in (root, *root.children(recursive=True))]
-
     def cpu_s(self) -> float:
-        """Seconds of processor all of them have used so far."""
-        return sum(times.user + times.system for times in (each.cpu_times() for each in self.all()))
+        """Seconds of processor all of them have used so far, and those that have ended."""
+        return sum(self._each(lambda process: sum(process.cpu_times()[:4])))
 
     def rss(self) -> int:
         """Bytes in memory of the largest."""
-        return max(each.memory_info().rss for each in self.all())
+        return max(self._each(lambda process: process.memory_info().rss))
+
+    def _each(self, read: Callable[[psutil.Process], T]) -> list[T]:
+        """What is read of each; those that end in this moment are left out."""
+        found = []
+        for root in map(psutil.Process, self.pids):
+            for process in (root, *root.children(recursive=True)):
+                with suppress(psutil.NoSuchProcess):
+                    found.append(read(process))
+        return found
 
 
 @dataclass(frozen=True, slots=True)

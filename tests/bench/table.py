@@ -73,6 +73,7 @@ CASES = (
             Goal("requests/s", 50, against=OLAH),
         ),
         rounds=3,
+        quick_rounds=1,
     ),
     Case(
         "small-get",
@@ -80,6 +81,7 @@ CASES = (
         small("GET", "file"),
         (Goal("requests/s", 3500), Goal("requests/s", 50, against=OLAH)),
         rounds=3,
+        quick_rounds=1,
     ),
     Case(
         "small-info",
@@ -87,6 +89,7 @@ CASES = (
         small("GET", "info"),
         (Goal("requests/s", 3500),),
         rounds=3,
+        quick_rounds=1,
     ),
     Case(
         "slow",

@@ -1,8 +1,12 @@
+import subprocess
+import sys
+
+import psutil
 import pytest
 
 from tests.bench import crowd, downloads, tls
 from tests.bench.case import ACCEL, NGINX, US, Case, Goal, run
-from tests.bench.load import LoadFailed, ask, small_requests, streams
+from tests.bench.load import LoadFailed, Processes, ask, small_requests, streams
 from tests.bench.stage import MIB, Stage
 
 
@@ -71,6 +75,22 @@ def test_load__answers_are_not_those_there_should_be__is_no_figure(stage):
         small_requests(server, "/nothing", seconds=0.1)
     with pytest.raises(LoadFailed, match="404"):
         ask(server.url + "/nothing")
+
+
+def test_cpu__of_a_process_whose_child_has_ended__is_that_of_both():
+    child = "for _ in range(3_000_000): pass"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}]); print(); input()"
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        alone = psutil.Process(parent.pid).cpu_times()
+
+        both = Processes((parent.pid,)).cpu_s()
+
+        parent.communicate(b"\n")
+    assert both > alone.user + alone.system
 
 
 def test_goal__ratio_of_rounds__is_the_median_of_pairs():
