@@ -120,6 +120,7 @@ CASES = (
             Goal("CPU µs/request", 1.1, is_least=False, against=crowd.FEW),
         ),
         rounds=3,
+        quick_rounds=1,
     ),
     Case(
         "cleaning",
