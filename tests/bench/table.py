@@ -22,7 +22,7 @@ CASES = (
         (*_NEAR_NGINX, Goal("GB/s", 5, against=OLAH)),
         rounds=15,  # One stream is as quick as the core its client happens to share: pairs scatter.
     ),
-    Case("hot-4", "1 GiB from the page cache, 4 clients", hot(4), _NEAR_NGINX),
+    Case("hot-4", "1 GiB from the page cache, 4 clients", hot(4), _NEAR_NGINX, rounds=15),
     Case("hot-16", "1 GiB from the page cache, 16 clients", hot(16), _NEAR_NGINX, rounds=3),
     Case(
         "fairness",
