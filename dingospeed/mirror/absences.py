@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import time
 from collections.abc import Callable, Hashable
 
 from dingospeed.errors import InvalidCredentials, Refusal, RepoNotFound
@@ -39,7 +38,7 @@ class Absences:
         if noted is None or not isinstance(noted.value, int):
             return
         # One from the future is as old as it is far off: clocks jump.
-        is_young = abs(time.time() - noted.written_at) < self._ttl_s
+        is_young = noted.age_s < self._ttl_s
         if not is_young or self._changed_at(repo) >= noted.written_at:
             return
         if noted.value == _INVALID:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import time
 from dataclasses import dataclass
 from enum import Enum
 
@@ -67,11 +66,11 @@ class Decisions:
         """Never TOKENLESS."""
         key = self._key(repo, token)
         known = shapes.kept(self._documents, self._layout.access(repo, key), shapes.is_decision)
-        yes_age_s = _age(known.written_at) if known is not None and known.value["allowed"] else None
+        yes_age_s = known.age_s if known is not None and known.value["allowed"] else None
         if yes_age_s is not None and yes_age_s < self._times.allowed_s:
             return Decision(Standing.ALLOWED, yes_age_s)
         denied = self._denials.read(key)
-        if denied is not None and _age(denied.written_at) < self._times.denied_s:
+        if denied is not None and denied.age_s < self._times.denied_s:
             return Decision(Standing.DENIED, yes_age_s, is_invalid=denied.value == _INVALID)
         is_trusted = yes_age_s is not None and yes_age_s < self._times.offline_grace_s
         return Decision(Standing.TRUSTED if is_trusted else Standing.UNKNOWN, yes_age_s)
@@ -87,8 +86,3 @@ class Decisions:
 
     def _key(self, repo: RepoRef, token: str) -> str:
         return hmac.new(self._salt, f"{token} {repo}".encode(), hashlib.sha256).hexdigest()
-
-
-def _age(at: float) -> float:
-    """In seconds. A decision from the future is as old as it is far off: clocks jump."""
-    return abs(time.time() - at)

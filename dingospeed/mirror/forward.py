@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -177,7 +176,7 @@ class Forward:
 
     def _is_fresh(self, known: Document, question: Question) -> bool:
         # One from the future is as old as it is far off: clocks jump.
-        is_young = abs(time.time() - known.written_at) < self._ttl_s
+        is_young = known.age_s < self._ttl_s
         return is_young and (question.repo is None or known.written_at > self._changed_at(question.repo))
 
 

@@ -9,7 +9,6 @@ gated, so permission costs no call of its own.
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -113,7 +112,7 @@ class Metadata:
                 self._follow_move(repo, even_stale=True)
                 raise
             level = logging.DEBUG if isinstance(error, Offline) else logging.WARNING
-            log.log(level, "%s %s: serving what was known %.0f s ago: %s", repo, revision, _age(known), error)
+            log.log(level, "%s %s: serving what was known %.0f s ago: %s", repo, revision, known.age_s, error)
             return Revision(known.value["commit"], is_stale=True)
 
     def held_commit(self, repo: RepoRef, revision: str) -> str | None:
@@ -191,7 +190,7 @@ class Metadata:
 
     def is_fresh(self, document: Document) -> bool:
         """Whether it need not be asked for again yet."""
-        return _age(document) < self._ttl_s
+        return document.age_s < self._ttl_s
 
     def refs(self, repo: RepoRef, caller: Caller, *, has_pull_requests: bool) -> dict[str, Any]:
         """Branches, tags and converts; from upstream while it answers, else as far as known here."""
@@ -301,8 +300,3 @@ def _visibility_told(info: dict[str, Any]) -> dict[str, Any]:
 
 def _visibility(value: dict[str, Any]) -> Visibility:
     return Visibility(value["private"], value["gated"])
-
-
-def _age(document: Document) -> float:
-    """Seconds since it was written. One from the future is as strange as it is far off: clocks jump."""
-    return abs(time.time() - document.written_at)

@@ -239,7 +239,7 @@ class Registry:
             return None
 
     def _is_fresh(self, document: Document) -> bool:
-        return abs(time.time() - document.written_at) < self._ttl_s
+        return document.age_s < self._ttl_s
 
 
 def checked(value: Any) -> Manifest:

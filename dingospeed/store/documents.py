@@ -33,6 +33,11 @@ class Document:
     value: Any
     written_at: float
 
+    @property
+    def age_s(self) -> float:
+        """Seconds since then. One from the future is as strange as it is far off: clocks jump."""
+        return abs(time.time() - self.written_at)
+
 
 @dataclass(frozen=True, slots=True)
 class _Parsed:

@@ -27,7 +27,7 @@ _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,8}\Z", re.ASCII)
 _SENT_AS_IS = "%/:@!$&'()*+,;=~-._[]"
 
 
-class Asked(Request):
+class ClientRequest(Request):
     """A request, and what follows from it alone, worked out once."""
 
     def __init__(self, environ: dict[str, Any], *args: Any, **kwargs: Any) -> None:
@@ -73,7 +73,7 @@ class Asked(Request):
 
 def install_services(app: Flask, parts: Services, watching: Transfers) -> None:
     """Put the mirror behind *app*."""
-    app.request_class = Asked
+    app.request_class = ClientRequest
     app.extensions[_SERVICES] = parts
     app.extensions[_TRANSFERS] = watching
 
@@ -89,9 +89,9 @@ def transfers() -> Transfers:
     return found
 
 
-def asked() -> Asked:
+def asked() -> ClientRequest:
     """The request itself: who reads more than one thing of it saves the way through Flask's proxy."""
-    found: Asked = request._get_current_object()  # type: ignore[attr-defined]
+    found: ClientRequest = request._get_current_object()  # type: ignore[attr-defined]
     return found
 
 
@@ -108,19 +108,9 @@ def named(token: str) -> Caller:
     return Caller(token or None, now.address, now.deadline)
 
 
-def address() -> str:
-    """As Asked.address."""
-    return asked().address
-
-
 def is_from_trusted_proxy() -> bool:
     """Whether the connection itself comes from one of the configured proxies."""
     return _is_trusted(request.remote_addr or "", services().ground.settings.server.trusted_proxies)
-
-
-def request_id() -> str:
-    """As Asked.id."""
-    return asked().id
 
 
 def own_url() -> str:

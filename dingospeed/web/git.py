@@ -20,7 +20,7 @@ from dingospeed.mirror.git import GitRequest, advertisement, upload_pack
 from dingospeed.mirror.lfs import Promise
 from dingospeed.model import Blob, Caller, RepoRef, is_etag
 from dingospeed.web import asking, paths, replies
-from dingospeed.web.asking import own_url, request_id, services, transfers
+from dingospeed.web.asking import own_url, services, transfers
 from dingospeed.web.body import Body
 from dingospeed.web.sending import send
 
@@ -201,7 +201,7 @@ def _refused(error: DingospeedError) -> Response:
     if error.status == 401:
         response.headers["WWW-Authenticate"] = _AUTHENTICATE
     if "/info/lfs/" in request.path:
-        message = {"message": response.get_data(as_text=True), "request_id": request_id()}
+        message = {"message": response.get_data(as_text=True), "request_id": asking.asked().id}
         response.set_data(json.dumps(message, separators=(",", ":")))
         response.headers["Content-Type"] = LFS_TYPE
         if error.status == 401:

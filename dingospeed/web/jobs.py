@@ -16,8 +16,8 @@ from dingospeed.model import REPO_TYPES, Caller, RepoRef, RepoType
 from dingospeed.services.watch import Watch
 from dingospeed.upkeep.desk import Desk
 from dingospeed.upkeep.jobs import Act, Job, JobNotFound, Wish, told
-from dingospeed.web import replies
-from dingospeed.web.asking import address, services
+from dingospeed.web import asking, replies
+from dingospeed.web.asking import services
 from dingospeed.web.auth import check_admin
 from dingospeed.web.bodies import Asked, Unfit, body_as
 from dingospeed.web.watching import TooManyListeners
@@ -47,7 +47,8 @@ class WarmUpAsked(Asked):
         return Wish(RepoRef.parse(self.type, self.repo), self.revision, self.include, self.exclude)
 
     def caller(self) -> Caller:
-        return Caller(self.token.get_secret_value() if self.token is not None else None, address())
+        token = self.token.get_secret_value() if self.token is not None else None
+        return Caller(token, asking.asked().address)
 
 
 class ResumeAsked(Asked):

@@ -16,7 +16,7 @@ from dingospeed.errors import Refusal, StoreError
 from dingospeed.flight.leases import Lease
 from dingospeed.flight.places import Places
 from dingospeed.model import FileSpan, Piece
-from dingospeed.web.asking import address, services
+from dingospeed.web.asking import asked, services
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def _place(places: Places | None) -> Lease | None:
     if places is None:
         return None
     try:
-        place = places.take(address(), wait_s=_WAIT_S)
+        place = places.take(asked().address, wait_s=_WAIT_S)
     except StoreError as error:
         # A full disk is no reason to serve nobody.
         log.warning("no limit for a client for now: %s", error)

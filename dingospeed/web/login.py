@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 
 from dingospeed.errors import Refusal
 from dingospeed.web import auth, sessions
-from dingospeed.web.asking import address, services
+from dingospeed.web.asking import asked, services
 from dingospeed.web.pages import go_to, page
 
 log = logging.getLogger(__name__)
@@ -42,11 +42,13 @@ def form() -> Response:
 def enter() -> Response:
     """A session for whoever brings the token."""
     if not _is_right(request.form.get("token", "").strip()):
-        log.warning("login refused: wrong token from %s", address() or "an address that can not be told")
+        log.warning(
+            "login refused: wrong token from %s", asked().address or "an address that can not be told"
+        )
         return page("login.html", status=403, error="That is not the admin token of this mirror.")
     response = go_to("/")
     sessions.begin(response)
-    log.info("login from %s", address() or "an address that can not be told")
+    log.info("login from %s", asked().address or "an address that can not be told")
     return response
 
 
@@ -74,7 +76,7 @@ def _is_right(token: str) -> bool:
 
 def _network() -> str:
     """Whose attempts are counted together: an address, or the 64 bits of IPv6 that one customer gets."""
-    text = address()
+    text = asked().address
     if text and isinstance(ip_address(text), IPv6Address):
         return str(ip_network((text.partition("%")[0], 64), strict=False).network_address)
     return text

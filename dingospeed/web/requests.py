@@ -17,7 +17,7 @@ from flask import Flask, Response, g
 from dingospeed.errors import BadRequest
 from dingospeed.metrics import Metrics
 from dingospeed.web import git
-from dingospeed.web.asking import Asked, asked, sent_path, services
+from dingospeed.web.asking import ClientRequest, asked, sent_path, services
 from dingospeed.web.body import Body, OnEnd, result_of
 
 log = logging.getLogger("dingospeed.access")
@@ -77,7 +77,7 @@ def kind_of(blueprint: str | None) -> str:
     return _KINDS.get(blueprint or "", OTHER)
 
 
-def _at_end(request: Asked, response: Response, end: OnEnd) -> None:
+def _at_end(request: ClientRequest, response: Response, end: OnEnd) -> None:
     """Have *end* called when *response* has been sent; one that is in memory counts as sent."""
     if isinstance(response.response, Body):
         response.response.when_ended(end)
@@ -88,7 +88,7 @@ def _at_end(request: Asked, response: Response, end: OnEnd) -> None:
 
 
 def _teller(
-    request: Asked, response: Response, cache: str
+    request: ClientRequest, response: Response, cache: str
 ) -> Callable[[int, float, BaseException | None], None]:
     """What writes the line; all that it takes from the request is read now."""
     is_handed_over = "X-Accel-Redirect" in response.headers
@@ -134,7 +134,7 @@ def _token() -> str | None:
         return None
 
 
-def _subject(request: Asked) -> dict[str, str]:
+def _subject(request: ClientRequest) -> dict[str, str]:
     """The repo and the file that the request is about, as far as it is about one."""
     opened = g.get("opened")
     if opened is not None:

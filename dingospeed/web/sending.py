@@ -11,7 +11,7 @@ from dingospeed.mirror.files import OpenFile
 from dingospeed.mirror.xorbs import Block
 from dingospeed.model import Caller, Piece, Span
 from dingospeed.web import limits, replies
-from dingospeed.web.asking import is_from_trusted_proxy, request_id, services, transfers
+from dingospeed.web.asking import asked, is_from_trusted_proxy, services, transfers
 from dingospeed.web.body import Body, OnEnd
 
 # What our nginx configuration says of itself, and where it has the blobs (conf/nginx.conf).
@@ -51,7 +51,7 @@ class _Sending:
     def begin(self, body: Body, size: int) -> OnEnd:
         held = self._held.pop_all()
         body.when_ended(lambda sent, error: held.close())
-        return transfers().begin(self._opened, body, size, who=self._who, request_id=request_id())
+        return transfers().begin(self._opened, body, size, who=self._who, request_id=asked().id)
 
     def pace(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
         rate = services().ground.settings.server.limits.transfer_bytes_per_s
